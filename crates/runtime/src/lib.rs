@@ -1,0 +1,4 @@
+pub mod returns;
+pub mod slots;
+pub mod sync;
+pub mod timeline;
