@@ -1,4 +1,31 @@
+//! The runtime of Wootz: devices, streams, memory and plans. It knows no op.
+//!
+//! Work goes one way: a [`Plan`] is submitted on a [`Stream`], which hands it to the backend of its
+//! [`Device`]. A stream is driven by one thread at a time, proven at compile time, so there is no
+//! lock on that way. [`Buffer`]s cross threads; a stream that is given one waits, on the device,
+//! for the stream that produces it.
+
+mod backend;
+mod buffer;
+mod caps;
+mod device;
+mod error;
+mod event;
+mod graph;
+pub mod plan;
+mod pool;
 pub mod returns;
 pub mod slots;
+mod stream;
 pub mod sync;
 pub mod timeline;
+
+pub use backend::null;
+pub use buffer::{Buffer, RawMemory};
+pub use caps::{Caps, Family};
+pub use device::Device;
+pub use error::{Error, Result, StreamName};
+pub use event::Event;
+pub use graph::Graph;
+pub use plan::{Access, Body, Call, Grid, Kernel, NativeFn, Plan};
+pub use stream::Stream;

@@ -1,0 +1,33 @@
+//! Tensor operations from many threads at once on one device, with no lock between caller and
+//! device.
+//!
+//! ```
+//! use wootz::{Device, Tensor, ops};
+//!
+//! let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2], Device::best())?;
+//! let rows: Vec<_> = std::thread::scope(|scope| {
+//!     let workers = [0, 1].map(|row| {
+//!         let row = x.narrow(0, row, 1);
+//!         scope.spawn(move || ops::softmax(&row?, -1)?.to_vec::<f32>())
+//!     });
+//!     workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+//! });
+//! assert_eq!(rows[0], rows[1]);
+//! # Ok::<(), wootz::Error>(())
+//! ```
+
+pub mod case;
+pub mod conformance;
+mod dtype;
+mod error;
+mod layout;
+pub mod ops;
+pub mod reference;
+pub mod table;
+mod tensor;
+
+pub use dtype::{DType, Element};
+pub use error::{Error, Result};
+pub use layout::{Layout, MAX_RANK, Shape, collapse};
+pub use tensor::Tensor;
+pub use wootz_runtime::{self as runtime, Caps, Device, Event, Stream};

@@ -1,0 +1,214 @@
+//! The CPU: a plan runs when it is submitted, on the caller's thread, with the crew's help when it
+//! is large. There is nothing between a thread and its work, so threads scale as the cores do.
+
+use super::{Backend, Progress, Queue};
+use crate::{
+    buffer::RawMemory,
+    caps::{Caps, Family},
+    error::{Error, Result},
+    plan::{Body, Call, Cost, Plan},
+    stream::StreamShared,
+    timeline::{Ticket, Timeline},
+};
+use smallvec::SmallVec;
+use std::{
+    alloc::{Layout, alloc, dealloc},
+    any::Any,
+    cell::RefCell,
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+/// Alignment of small blocks: a cache line, and the widest vector.
+const LINE: usize = 64;
+/// From this size on, blocks are aligned for and advised to use huge pages.
+const HUGE: usize = 2 << 20;
+
+pub(crate) struct Cpu {
+    caps: Caps,
+}
+
+impl Cpu {
+    pub(crate) fn new() -> Cpu {
+        let caps = Caps {
+            family: Family::Cpu,
+            product: host::product(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            level: std::env::consts::ARCH.to_owned(),
+            memory: host::memory(),
+            scratch: usize::MAX,
+            host_visible: true,
+            synchronous: true,
+            max_streams: 1 << 16,
+        };
+        Cpu { caps }
+    }
+}
+
+impl Backend for Cpu {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn queue(&self, _index: usize) -> Result<Box<dyn Queue>> {
+        Ok(Box::new(CpuQueue))
+    }
+
+    fn allocate(&self, bytes: usize) -> Option<RawMemory> {
+        let layout = layout(bytes)?;
+        // SAFETY: `layout` refuses sizes of zero.
+        let host = unsafe { alloc(layout) };
+        if host.is_null() {
+            return None;
+        }
+        host::advise_huge(host, bytes);
+        Some(RawMemory { handle: host as usize, host, bytes })
+    }
+
+    unsafe fn free(&self, memory: RawMemory) {
+        if let Some(layout) = layout(memory.bytes) {
+            // SAFETY: `allocate` made it with the same layout.
+            unsafe { dealloc(memory.host, layout) };
+        }
+    }
+}
+
+fn layout(bytes: usize) -> Option<Layout> {
+    let align = if bytes >= HUGE { HUGE } else { LINE };
+    Layout::from_size_align(bytes, align).ok().filter(|layout| layout.size() > 0)
+}
+
+struct CpuQueue;
+
+impl Queue for CpuQueue {
+    unsafe fn submit(
+        &mut self,
+        plan: &Plan<'_>,
+        timeline: &'static Timeline,
+    ) -> Result<Progress> {
+        // SAFETY: passed on from the caller.
+        unsafe { run(plan)? };
+        timeline.advance();
+        Ok(Progress::Done)
+    }
+
+    fn wait_for(&mut self, producer: &'static StreamShared, ticket: Ticket) -> Result<()> {
+        // Every plan on the CPU is done when its submission returns; an event can still be ahead
+        // of a submission that another thread is in the middle of.
+        producer.wait(ticket)
+    }
+}
+
+/// Runs a plan to its end.
+///
+/// # Safety
+/// As for [`crate::Stream::submit`].
+unsafe fn run(plan: &Plan<'_>) -> Result<()> {
+    let Body::Native(function) = plan.kernel.body;
+    let pointers: SmallVec<[*mut u8; 6]> = plan
+        .bindings
+        .iter()
+        .map(|binding| binding.buffer.memory().host.wrapping_add(binding.offset))
+        .collect();
+    let pointers = Pointers(&pointers);
+    let piece = |units: Range<usize>| {
+        with_scratch(plan.scratch, |scratch| {
+            let params = plan.params.bytes();
+            let mut call = Call { params, pointers: pointers.get(), units, scratch };
+            // SAFETY: the caller vouches for the plan, and each unit is given out once.
+            unsafe { function(&mut call) };
+        });
+    };
+    let outcome = match width(plan.cost, plan.grid.units) {
+        1 => catch_unwind(AssertUnwindSafe(|| piece(0..plan.grid.units))).map_err(text_of),
+        _ => catch_unwind(AssertUnwindSafe(|| piece(0..plan.grid.units))).map_err(text_of),
+    };
+    outcome.map_err(|message| Error::KernelPanicked { kernel: plan.kernel.name, message })
+}
+
+/// Binding pointers on their way to the crew's threads.
+#[derive(Clone, Copy)]
+struct Pointers<'a>(&'a [*mut u8]);
+
+impl<'a> Pointers<'a> {
+    fn get(self) -> &'a [*mut u8] {
+        self.0
+    }
+}
+
+// SAFETY: kernels on several threads write disjoint units (the contract of `NativeFn`).
+unsafe impl Sync for Pointers<'_> {}
+
+/// How many threads a plan is worth: one for small work, which then meets no shared state at all;
+/// for large work one for each piece that outweighs waking a thread several times over.
+fn width(cost: Cost, units: usize) -> usize {
+    /// A core's rates, roughly: a wrong guess of 2 moves the border, not the result.
+    const BYTES_PER_MICROSECOND: u64 = 20_000;
+    const OPS_PER_MICROSECOND: u64 = 50_000;
+    const PIECE_MICROSECONDS: u64 = 30;
+    let microseconds = cost.bytes / BYTES_PER_MICROSECOND + cost.ops / OPS_PER_MICROSECOND;
+    let pieces = usize::try_from(microseconds / PIECE_MICROSECONDS).unwrap_or(usize::MAX);
+    pieces.min(units).max(1)
+}
+
+/// Calls `f` with this thread's scratch memory, grown to `bytes`.
+fn with_scratch<R>(bytes: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+    #[derive(Clone, Copy)]
+    #[repr(align(64))]
+    struct Line(#[expect(dead_code, reason = "read as bytes")] [u8; LINE]);
+    thread_local! {
+        static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    }
+    if bytes == 0 {
+        return f(&mut []);
+    }
+    SCRATCH.with(|scratch| {
+        let lines = &mut *scratch.borrow_mut();
+        let needed = bytes.div_ceil(LINE);
+        if lines.len() < needed {
+            lines.resize(needed, Line([0; LINE]));
+        }
+        // SAFETY: the vector holds that many initialised bytes, borrowed for the call.
+        f(unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), needed * LINE) })
+    })
+}
+
+/// A panic's message.
+fn text_of(payload: Box<dyn Any + Send>) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+/// What the operating system tells.
+mod host {
+    /// The processor's name.
+    pub(super) fn product() -> String {
+        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let name = info.lines().find_map(|line| line.strip_prefix("model name"));
+        name.map_or_else(
+            || std::env::consts::ARCH.to_owned(),
+            |name| name.trim_start_matches([' ', '\t', ':']).to_owned(),
+        )
+    }
+
+    /// Physical memory in bytes.
+    pub(super) fn memory() -> usize {
+        // SAFETY: plain queries with no arguments to get wrong.
+        let (pages, size) =
+            unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+        let product = usize::try_from(pages).ok().zip(usize::try_from(size).ok());
+        product.and_then(|(pages, size)| pages.checked_mul(size)).unwrap_or(usize::MAX)
+    }
+
+    /// Asks for huge pages where they exist; a wish, so its failure is nobody's concern.
+    pub(super) fn advise_huge(_start: *mut u8, bytes: usize) {
+        if bytes < super::HUGE {
+            return;
+        }
+        #[cfg(target_os = "linux")]
+        // SAFETY: advice on memory that was just allocated and is aligned to `HUGE`.
+        unsafe {
+            libc::madvise(_start.cast(), bytes, libc::MADV_HUGEPAGE);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Devices: what this machine can run on. They live as long as the process, so a [`Device`] is a
+//! plain reference and costs nothing to copy or to hold.
+
+use crate::{
+    backend::{Backend, cpu::Cpu},
+    buffer::RawMemory,
+    caps::Caps,
+    error::{Error, Result},
+    slots::{Lease, Slots},
+    stream::{Slot, Stream},
+    sync::atomic::{AtomicUsize, Ordering},
+    timeline::Ticket,
+};
+use std::{fmt, sync::OnceLock};
+
+/// A device. Copies name the same one.
+#[derive(Clone, Copy)]
+pub struct Device(&'static Shared);
+
+struct Shared {
+    name: String,
+    backend: Box<dyn Backend>,
+    streams: Slots<Slot>,
+    used: AtomicUsize,
+    limit: AtomicUsize,
+}
+
+impl Device {
+    /// The devices of this machine, the most capable first.
+    pub fn list() -> Vec<Device> {
+        vec![Device::cpu()]
+    }
+
+    /// The most capable device of this machine.
+    pub fn best() -> Device {
+        Device::list()[0]
+    }
+
+    /// The CPU, which every machine has.
+    pub fn cpu() -> Device {
+        static CPU: OnceLock<Device> = OnceLock::new();
+        *CPU.get_or_init(|| Device::register("cpu", Box::new(Cpu::new())))
+    }
+
+    /// The device of this name, as [`Device::name`] gives it. `best` is [`Device::best`].
+    pub fn open(name: &str) -> Result<Device> {
+        let devices = Device::list();
+        if name == "best" {
+            return Ok(devices[0]);
+        }
+        devices.iter().copied().find(|device| device.name() == name).ok_or_else(|| {
+            let available = devices.iter().map(|device| device.name().to_owned()).collect();
+            Error::UnknownDevice { name: name.to_owned(), available }
+        })
+    }
+
+    /// Makes a device of a backend. It lives, and its memory with it, as long as the process.
+    pub(crate) fn register(name: &str, backend: Box<dyn Backend>) -> Device {
+        let caps = backend.caps();
+        let shared = Shared {
+            name: name.to_owned(),
+            streams: Slots::new(caps.max_streams),
+            used: AtomicUsize::new(0),
+            limit: AtomicUsize::new(caps.memory),
+            backend,
+        };
+        Device(Box::leak(Box::new(shared)))
+    }
+
+    /// The name that [`Device::open`] takes.
+    pub fn name(&self) -> &'static str {
+        &self.0.name
+    }
+
+    /// What it can do.
+    pub fn caps(&self) -> &'static Caps {
+        self.0.backend.caps()
+    }
+
+    pub(crate) fn backend(&self) -> &'static dyn Backend {
+        &*self.0.backend
+    }
+
+    pub(crate) fn lease(self) -> Result<Lease> {
+        let limit = self.caps().max_streams;
+        self.0
+            .streams
+            .acquire(|index| Slot::new(self, index))?
+            .ok_or_else(|| Error::TooManyStreams { device: self.name().to_owned(), limit })
+    }
+
+    pub(crate) fn slot(self, lease: &Lease) -> &'static Slot {
+        self.0.streams.get(lease.index()).expect("a leased slot is made")
+    }
+
+    pub(crate) fn give_back(self, lease: Lease) {
+        self.0.streams.release(lease);
+    }
+
+    /// How many bytes the pools of this device hold, in use or kept.
+    pub fn memory_used(&self) -> usize {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes the pools of this device may hold.
+    pub fn memory_limit(&self) -> usize {
+        self.0.limit.load(Ordering::Relaxed)
+    }
+
+    /// Sets how many bytes the pools of this device may hold. What is over the limit already
+    /// stays; later allocations fail until it is given back.
+    pub fn set_memory_limit(&self, bytes: usize) {
+        self.0.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Gives the memory of streams that nobody drives back to the system. A stream that is being
+    /// driven trims itself, with [`crate::Stream::trim`].
+    pub fn trim(&self) {
+        let mut idle = Vec::new();
+        // Making no new slot ends the search.
+        while let Ok(Some(lease)) = self.0.streams.acquire(|_| Err(())) {
+            idle.push(Stream::from_lease(*self, lease));
+        }
+        for stream in idle {
+            stream.trim();
+        }
+    }
+
+    /// Blocks until all work submitted on any stream so far is done; the first fault if any.
+    pub fn synchronize(&self) -> Result<()> {
+        for (_, slot) in self.0.streams.iter() {
+            slot.shared.wait(slot.shared.timeline.submitted())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn out_of_memory(&self, requested: usize) -> Error {
+        Error::OutOfMemory {
+            device: self.name().to_owned(),
+            requested,
+            used: self.memory_used(),
+            limit: self.memory_limit(),
+        }
+    }
+
+    /// Fresh memory of the backend, counted against the limit.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<RawMemory> {
+        let full = || self.out_of_memory(bytes);
+        let used = self.0.used.fetch_add(bytes, Ordering::Relaxed);
+        let fits = used.checked_add(bytes).is_some_and(|total| total <= self.memory_limit());
+        let memory = if fits { self.0.backend.allocate(bytes) } else { None };
+        memory.ok_or_else(|| {
+            self.0.used.fetch_sub(bytes, Ordering::Relaxed);
+            full()
+        })
+    }
+
+    /// Gives memory back to the backend. Nobody uses it any more.
+    pub(crate) fn release(&self, memory: RawMemory) {
+        self.0.used.fetch_sub(memory.bytes, Ordering::Relaxed);
+        // SAFETY: it came from `reserve`, and its block was owned by the pool that gave it up.
+        unsafe { self.0.backend.free(memory) };
+    }
+
+    /// The tickets, one a stream, of all work submitted so far that is not done.
+    pub(crate) fn pending(&self) -> Vec<(usize, Ticket)> {
+        let streams = self.0.streams.iter();
+        let submitted = streams.map(|(index, slot)| (index, slot.shared.timeline.submitted()));
+        submitted.filter(|&(stream, ticket)| !self.is_done(stream, ticket)).collect()
+    }
+
+    pub(crate) fn is_done(&self, stream: usize, ticket: Ticket) -> bool {
+        self.0.streams.get(stream).is_none_or(|slot| slot.shared.timeline.is_done(ticket))
+    }
+}
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Device) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Device {}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({})", self.name())
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,219 @@
+//! A plan: one kernel launch as plain data.
+//!
+//! An op makes it with a pure function of shapes and capabilities; after that it can be run,
+//! recorded, replayed, printed or compared. A plan borrows its buffers, so submitting one touches
+//! no reference count: threads that share a weight do not share a cache line for it.
+
+use crate::buffer::Buffer;
+use smallvec::SmallVec;
+use std::{fmt, ops::Range};
+
+/// Bytes that the parameters of a plan may take.
+pub const MAX_PARAMS: usize = 512;
+
+/// One kernel launch.
+#[derive(Debug, Clone)]
+pub struct Plan<'a> {
+    /// What runs.
+    pub kernel: Kernel,
+    /// Over how much.
+    pub grid: Grid,
+    /// What it is expected to cost, for those who decide where and how wide it runs.
+    pub cost: Cost,
+    /// Scratch bytes for each worker or group.
+    pub scratch: usize,
+    /// The kernel's parameter struct.
+    pub params: Params,
+    /// The memory it reads and writes, in the kernel's order.
+    pub bindings: SmallVec<[Binding<'a>; 6]>,
+}
+
+/// A kernel: its name, and the form that runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel {
+    /// The name, unique among kernels.
+    pub name: &'static str,
+    /// The form.
+    pub body: Body,
+}
+
+/// The form of a kernel.
+#[derive(Debug, Clone, Copy)]
+pub enum Body {
+    /// A function of this process, for the CPU.
+    Native(NativeFn),
+}
+
+/// A kernel for the CPU: does the units of `call.units`.
+///
+/// # Safety
+/// The call's parameters and pointers must be those that the kernel's plan builder made, each
+/// pointer valid for the bytes and the access of its binding, and no other thread may be writing
+/// them or be given the same units.
+pub type NativeFn = unsafe fn(call: &mut Call<'_>);
+
+/// What a CPU kernel is given: its parameters, its memory and its place.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The bytes of the parameter struct, aligned to 16.
+    pub params: &'a [u8],
+    /// The start of each binding.
+    pub pointers: &'a [*mut u8],
+    /// Which of the grid's units to do.
+    pub units: Range<usize>,
+    /// This worker's scratch memory, aligned to 64, contents undefined.
+    pub scratch: &'a mut [u8],
+}
+
+impl Call<'_> {
+    /// The parameters as the struct that the plan was built with.
+    ///
+    /// # Panics
+    /// If the plan was built with a struct of another size.
+    pub fn params<P: bytemuck::Pod>(&self) -> &P {
+        bytemuck::from_bytes(self.params)
+    }
+
+    /// Binding `index` as a pointer to `T`.
+    pub fn pointer<T>(&self, index: usize) -> *mut T {
+        self.pointers[index].cast()
+    }
+}
+
+/// The extent of a launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// Independent units (CPU) or groups (GPU). Their number follows from shapes alone, never
+    /// from thread counts, so that results do not depend on who runs them.
+    pub units: usize,
+    /// Lanes in each group; 1 on the CPU.
+    pub lanes: u32,
+}
+
+impl Grid {
+    /// `units` units of one lane.
+    pub fn units(units: usize) -> Grid {
+        Grid { units, lanes: 1 }
+    }
+}
+
+/// What a plan is expected to cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Bytes read and written.
+    pub bytes: u64,
+    /// Arithmetic operations.
+    pub ops: u64,
+}
+
+/// How a plan uses a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Reads only.
+    Read,
+    /// Writes, and reads nothing that it has not written.
+    Write,
+    /// Reads and writes.
+    Update,
+}
+
+impl Access {
+    /// Whether the access writes.
+    pub fn writes(self) -> bool {
+        self != Access::Read
+    }
+}
+
+/// Part of a buffer, and how a plan uses it.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding<'a> {
+    /// The buffer.
+    pub buffer: &'a Buffer,
+    /// Where the kernel's pointer points, in bytes from the buffer's start.
+    pub offset: usize,
+    /// How it is used.
+    pub access: Access,
+}
+
+impl<'a> Plan<'a> {
+    /// A plan of `kernel` over `grid` with parameters `params`, and no memory yet.
+    pub fn new<P: bytemuck::Pod>(kernel: Kernel, grid: Grid, params: &P) -> Plan<'a> {
+        Plan {
+            kernel,
+            grid,
+            cost: Cost::default(),
+            scratch: 0,
+            params: Params::new(params),
+            bindings: SmallVec::new(),
+        }
+    }
+
+    /// The same plan that also reads `buffer` from byte `offset` on.
+    pub fn read(self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
+        self.bind(buffer, offset, Access::Read)
+    }
+
+    /// The same plan that also writes `buffer` from byte `offset` on.
+    pub fn write(self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
+        self.bind(buffer, offset, Access::Write)
+    }
+
+    /// The same plan that also reads and writes `buffer` from byte `offset` on.
+    pub fn update(self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
+        self.bind(buffer, offset, Access::Update)
+    }
+
+    /// The same plan with scratch memory for each worker.
+    pub fn scratch(mut self, bytes: usize) -> Plan<'a> {
+        self.scratch = bytes;
+        self
+    }
+
+    /// The same plan with its expected cost.
+    pub fn cost(mut self, bytes: u64, ops: u64) -> Plan<'a> {
+        self.cost = Cost { bytes, ops };
+        self
+    }
+
+    fn bind(mut self, buffer: &'a Buffer, offset: usize, access: Access) -> Plan<'a> {
+        self.bindings.push(Binding { buffer, offset, access });
+        self
+    }
+}
+
+/// The bytes of a parameter struct, held inline so that a plan needs no allocation.
+#[derive(Clone, Copy)]
+pub struct Params {
+    bytes: Aligned,
+    len: u16,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+struct Aligned([std::mem::MaybeUninit<u8>; MAX_PARAMS]);
+
+impl Params {
+    /// The bytes of `params`.
+    pub fn new<P: bytemuck::Pod>(params: &P) -> Params {
+        const { assert!(size_of::<P>() <= MAX_PARAMS && align_of::<P>() <= 16) };
+        let mut bytes = Aligned([std::mem::MaybeUninit::uninit(); MAX_PARAMS]);
+        let source = bytemuck::bytes_of(params);
+        // SAFETY: the assertion above bounds the length, and a fresh local overlaps nothing.
+        unsafe {
+            std::ptr::copy_nonoverlapping(source.as_ptr(), bytes.0.as_mut_ptr().cast(), source.len());
+        }
+        Params { bytes, len: source.len() as u16 }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: `new` initialised the first `len` bytes.
+        unsafe { std::slice::from_raw_parts(self.bytes.0.as_ptr().cast(), self.len.into()) }
+    }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Params").field(&self.bytes()).finish()
+    }
+}

@@ -1,0 +1,426 @@
+//! Streams: ordered work on a device, driven by one thread at a time.
+//!
+//! A [`Stream`] is `Send` but not `Sync`, so the compiler proves that nobody else is submitting on
+//! it, and submitting needs no lock. Each thread has a current stream on each device, made on
+//! first use; [`Stream::new`] and [`Stream::enter`] are for those who want control.
+//!
+//! ```compile_fail
+//! fn shared<T: Sync>(_: T) {}
+//! shared(wootz_runtime::Stream::new(wootz_runtime::Device::cpu()).unwrap());
+//! ```
+
+use crate::{
+    backend::{Progress, Queue},
+    buffer::{Block, Buffer, Origin},
+    device::Device,
+    error::{Error, Result, StreamName},
+    event::Event,
+    graph::Recorder,
+    plan::Plan,
+    pool::{Pool, class_of},
+    returns::ReturnList,
+    slots::Lease,
+    timeline::{Fault, Ready, Ticket, Timeline},
+};
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    fmt,
+    marker::PhantomData,
+    ptr::NonNull,
+    rc::Rc,
+};
+
+/// What every thread may know of a stream.
+pub struct StreamShared {
+    pub(crate) device: Device,
+    pub(crate) index: usize,
+    pub(crate) timeline: Timeline,
+    returns: ReturnList<Block>,
+}
+
+impl StreamShared {
+    fn name(&self) -> StreamName {
+        StreamName { device: self.device.name().to_owned(), index: self.index }
+    }
+
+    pub(crate) fn wait(&self, ticket: Ticket) -> Result<()> {
+        self.device.backend().flush_for_wait(self);
+        self.timeline.wait(ticket).map_err(|fault| self.fault(&fault))
+    }
+
+    pub(crate) async fn ready(&self, ticket: Ticket) -> Result<()> {
+        self.device.backend().flush_for_wait(self);
+        Ready::new(&self.timeline, ticket).await.map_err(|fault| self.fault(&fault))
+    }
+
+    fn fault(&self, fault: &Fault) -> Error {
+        Error::Fault { stream: self.name(), message: fault.to_string() }
+    }
+}
+
+impl fmt::Debug for StreamShared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name())
+    }
+}
+
+/// What only the stream's owner touches. It stays in its slot and passes from owner to owner.
+pub(crate) struct Core {
+    queue: Box<dyn Queue>,
+    pool: Pool,
+    recorder: Option<Recorder>,
+}
+
+/// A stream's place in its device: the public part and the owner's part.
+pub(crate) struct Slot {
+    pub(crate) shared: StreamShared,
+    core: OwnerCell,
+}
+
+/// The owner's part. `RefCell` keeps one owner from meeting himself in a nested call.
+struct OwnerCell(RefCell<Core>);
+
+// SAFETY: only the holder of the slot's lease reaches the cell (`Stream::core`); a lease has one
+// holder, `Stream` is not `Sync`, and a lease passes on with release and acquire (`slots.rs`).
+unsafe impl Sync for OwnerCell {}
+
+impl Slot {
+    pub(crate) fn new(device: Device, index: usize) -> Result<Slot> {
+        let shared =
+            StreamShared { device, index, timeline: Timeline::new(), returns: ReturnList::new() };
+        let queue = device.backend().queue(index)?;
+        let core = Core { queue, pool: Pool::new(), recorder: None };
+        Ok(Slot { shared, core: OwnerCell(RefCell::new(core)) })
+    }
+}
+
+/// Ordered work on one device. Driven by one thread at a time, and free to move between threads.
+pub struct Stream {
+    slot: &'static Slot,
+    /// Given back when the stream is dropped.
+    lease: Option<Lease>,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl Stream {
+    /// A stream of `device` that nobody else drives.
+    pub fn new(device: Device) -> Result<Stream> {
+        let lease = device.lease()?;
+        Ok(Stream::from_lease(device, lease))
+    }
+
+    pub(crate) fn from_lease(device: Device, lease: Lease) -> Stream {
+        let slot = device.slot(&lease);
+        Stream { slot, lease: Some(lease), not_sync: PhantomData }
+    }
+
+    /// The device.
+    pub fn device(&self) -> Device {
+        self.shared().device
+    }
+
+    /// The stream's number on its device.
+    pub fn index(&self) -> usize {
+        self.shared().index
+    }
+
+    fn shared(&self) -> &'static StreamShared {
+        &self.slot.shared
+    }
+
+    fn core(&self) -> RefMut<'_, Core> {
+        self.slot.core.0.borrow_mut()
+    }
+
+    /// Calls `f` with this stream as the thread's current one on its device.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _guard = current::enter(self);
+        f()
+    }
+
+    /// Calls `f` with the thread's current stream on `device`, made on first use.
+    pub fn with_current<R, E: From<Error>>(
+        device: Device,
+        f: impl FnOnce(&Stream) -> Result<R, E>,
+    ) -> Result<R, E> {
+        f(&*current::get(device).map_err(E::from)?)
+    }
+
+    /// Memory of at least `bytes` bytes with undefined contents, for this stream to write.
+    pub fn allocate(&self, bytes: usize) -> Result<Buffer> {
+        let device = self.device();
+        let too_large = || device.out_of_memory(bytes);
+        let (class, size) = class_of(bytes).ok_or_else(too_large)?;
+        let mut core = self.core();
+        if core.recorder.is_some() {
+            return Ok(Buffer::placeholder(device, size));
+        }
+        let block = match core.pool.take(class) {
+            Some(block) => block,
+            None => {
+                self.collect(&mut core.pool);
+                match core.pool.take(class) {
+                    Some(block) => block,
+                    None => self.allocate_fresh(&mut core.pool, class, size)?,
+                }
+            }
+        };
+        // SAFETY: the pool owned the block and gave it up, or it is fresh.
+        Ok(unsafe { Buffer::first(block) })
+    }
+
+    /// Takes in what other threads returned, and what limbo no longer holds.
+    fn collect(&self, pool: &mut Pool) {
+        for block in self.shared().returns.take_all() {
+            // SAFETY: the last handle pushed it and gave it up; it is home here.
+            unsafe { put(pool, block) };
+        }
+        pool.settle(self.device());
+    }
+
+    fn allocate_fresh(&self, pool: &mut Pool, class: usize, size: usize) -> Result<NonNull<Block>> {
+        let device = self.device();
+        let memory = device.reserve(size).or_else(|full| {
+            // Memory may lie idle in this pool, or in those of streams that nobody drives.
+            pool.trim(|block| device.release(block.memory));
+            device.trim();
+            device.reserve(size).map_err(|_| full)
+        })?;
+        Ok(Block::new(memory, device, Origin::Pool { home: self.shared(), class }))
+    }
+
+    /// Bytes that this stream keeps for its next allocations.
+    pub fn held(&self) -> usize {
+        self.core().pool.held()
+    }
+
+    /// Gives the memory that this stream keeps, and does not need now, back to the device.
+    pub fn trim(&self) {
+        let mut core = self.core();
+        self.collect(&mut core.pool);
+        core.pool.trim(|block| self.device().release(block.memory));
+    }
+
+    /// Submits a plan: after all that this stream was given before, and after the producers of
+    /// what it reads, wherever they run.
+    ///
+    /// # Safety
+    /// The plan's kernel, grid, parameters and bindings fit each other: the kernel stays inside
+    /// the bound buffers, and no bound buffer is written by work that is not ordered with this.
+    pub unsafe fn submit(&self, plan: &Plan<'_>) -> Result<()> {
+        let mut core = self.core();
+        let core = &mut *core;
+        for binding in &plan.bindings {
+            self.check_device(binding.buffer)?;
+        }
+        if let Some(recorder) = &mut core.recorder {
+            recorder.push(plan);
+            return Ok(());
+        }
+        for binding in &plan.bindings {
+            self.meet(&mut *core.queue, binding.buffer)?;
+        }
+        // SAFETY: passed on from the caller.
+        let progress = unsafe { core.queue.submit(plan, &self.shared().timeline)? };
+        if let Progress::Running(ticket) = progress {
+            for binding in plan.bindings.iter().filter(|binding| binding.access.writes()) {
+                binding.buffer.produced_by(ticket);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_device(&self, buffer: &Buffer) -> Result<()> {
+        if buffer.device() == self.device() {
+            return Ok(());
+        }
+        Err(Error::WrongDevice {
+            found: buffer.device().name().to_owned(),
+            expected: self.device().name().to_owned(),
+        })
+    }
+
+    /// Makes the stream wait, on the device, for the producer of a buffer from elsewhere.
+    fn meet(&self, queue: &mut dyn Queue, buffer: &Buffer) -> Result<()> {
+        buffer.check_contents()?;
+        if buffer.is_home(self.shared()) {
+            return Ok(());
+        }
+        if !self.device().caps().synchronous {
+            buffer.set_shared();
+        }
+        match buffer.producer() {
+            Some((producer, ticket)) if !buffer.is_ready() => queue.wait_for(producer, ticket),
+            _ => Ok(()),
+        }
+    }
+
+    /// A new buffer with these bytes.
+    pub fn upload(&self, bytes: &[u8]) -> Result<Buffer> {
+        let buffer = self.allocate(bytes.len())?;
+        buffer.check_contents()?;
+        // SAFETY: the buffer is at least as long, and nobody else has a handle yet. Work that used
+        // its memory before ran on this stream, or is done.
+        unsafe { self.core().queue.upload(buffer.memory(), bytes)? };
+        Ok(buffer)
+    }
+
+    /// A mark after all that this stream was given so far.
+    pub fn event(&self) -> Event {
+        Event::new(self.shared(), self.shared().timeline.submitted())
+    }
+
+    /// Makes later work on this stream wait, on the device, for `event`.
+    pub fn wait_for(&self, event: &Event) -> Result<()> {
+        if event.is_done() || std::ptr::eq(event.stream(), self.shared()) {
+            return Ok(());
+        }
+        self.core().queue.wait_for(event.stream(), event.ticket())
+    }
+
+    /// Blocks until all that this stream was given is done.
+    pub fn synchronize(&self) -> Result<()> {
+        self.event().wait()
+    }
+
+    pub(crate) fn start_recording(&self, recorder: Recorder) -> Result<()> {
+        let mut core = self.core();
+        if core.recorder.is_some() {
+            return Err(Error::Recording { stream: self.shared().name() });
+        }
+        core.recorder = Some(recorder);
+        Ok(())
+    }
+
+    pub(crate) fn stop_recording(&self) -> Option<Recorder> {
+        self.core().recorder.take()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            // What a panic may have left behind must not meet the next owner.
+            self.stop_recording();
+            self.device().give_back(lease);
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.shared().name())
+    }
+}
+
+/// Puts a block into the pool of its class.
+///
+/// # Safety
+/// The caller owns the block and gives it up to the pool of its home stream.
+unsafe fn put(pool: &mut Pool, block: NonNull<Block>) {
+    // SAFETY: owned by the caller, so alive.
+    let header = unsafe { block.as_ref() };
+    if let Origin::Pool { class, .. } = header.origin {
+        // SAFETY: passed on from the caller.
+        unsafe { pool.put(block, class, header.device) };
+    }
+}
+
+/// Returns a block whose last handle is gone: straight to the pool when this thread drives the
+/// home stream, else through the stream's return list.
+pub(crate) fn give_back(home: &'static StreamShared, block: NonNull<Block>) {
+    let local = current::find(home.device, |stream| {
+        if !std::ptr::eq(stream.shared(), home) {
+            return false;
+        }
+        let Ok(mut core) = stream.slot.core.0.try_borrow_mut() else { return false };
+        // SAFETY: the last handle gave the block up, and this is its home pool.
+        unsafe { put(&mut core.pool, block) };
+        true
+    });
+    if !local {
+        // SAFETY: the last handle gave the block up, and no list holds a block with handles.
+        unsafe { home.returns.push(block) };
+    }
+}
+
+/// The thread's current streams.
+mod current {
+    use super::{Device, Rc, RefCell, Result, Stream};
+    use std::{marker::PhantomData, ptr::NonNull};
+
+    /// Entered streams, innermost last, then the thread's own.
+    #[derive(Default)]
+    struct Current {
+        entered: Vec<NonNull<Stream>>,
+        own: Vec<Rc<Stream>>,
+    }
+
+    thread_local! {
+        static CURRENT: RefCell<Current> = RefCell::default();
+    }
+
+    /// A stream that stays alive while this is held.
+    pub(super) enum Guarded {
+        Entered(NonNull<Stream>),
+        Own(Rc<Stream>),
+    }
+
+    impl std::ops::Deref for Guarded {
+        type Target = Stream;
+        fn deref(&self) -> &Stream {
+            match self {
+                // SAFETY: `enter` borrows the stream until its guard drops, and guards nest with
+                // the calls that look streams up.
+                Guarded::Entered(stream) => unsafe { stream.as_ref() },
+                Guarded::Own(stream) => stream,
+            }
+        }
+    }
+
+    pub(super) fn get(device: Device) -> Result<Guarded> {
+        CURRENT.with(|current| {
+            let current = &mut *current.borrow_mut();
+            if let Some(found) = current.find(device) {
+                return Ok(found);
+            }
+            let stream = Rc::new(Stream::new(device)?);
+            current.own.push(stream.clone());
+            Ok(Guarded::Own(stream))
+        })
+    }
+
+    /// Whether the current stream on `device`, if there is one, satisfies `f`.
+    pub(super) fn find(device: Device, f: impl FnOnce(&Stream) -> bool) -> bool {
+        // A thread that is ending has no current stream.
+        let found = CURRENT.try_with(|current| current.try_borrow().ok()?.find(device));
+        found.ok().flatten().is_some_and(|stream| f(&stream))
+    }
+
+    impl Current {
+        fn find(&self, device: Device) -> Option<Guarded> {
+            for stream in self.entered.iter().rev() {
+                // SAFETY: as in `Guarded::deref`.
+                if unsafe { stream.as_ref() }.device() == device {
+                    return Some(Guarded::Entered(*stream));
+                }
+            }
+            let own = self.own.iter().find(|stream| stream.device() == device)?;
+            Some(Guarded::Own(own.clone()))
+        }
+    }
+
+    /// Leaves the stream, on unwinding too.
+    pub(super) struct Guard<'a>(PhantomData<&'a Stream>);
+
+    pub(super) fn enter(stream: &Stream) -> Guard<'_> {
+        CURRENT.with(|current| current.borrow_mut().entered.push(NonNull::from(stream)));
+        Guard(PhantomData)
+    }
+
+    impl Drop for Guard<'_> {
+        fn drop(&mut self) {
+            CURRENT.with(|current| current.borrow_mut().entered.pop());
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The conformance suite as a product: every op, against an `f64` reference, on a device of yours.
+//!
+//! Each case runs in several dresses: the same values in contiguous memory, in the middle of a
+//! larger buffer, with axes in another order, and backwards. What a layout looks like must not
+//! change what comes out.
+
+use crate::{
+    DType, Device, Element, Result, Tensor,
+    case::{Case, Cases, Expected, Input, round_to},
+    reference::Array,
+    table::Row,
+    with_dtype,
+};
+
+/// How an op did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The op.
+    pub op: &'static str,
+    /// The device's name.
+    pub device: &'static str,
+    /// The element type.
+    pub dtype: DType,
+    /// Number of cases, each in every dress.
+    pub cases: usize,
+    /// How many failed.
+    pub failed: usize,
+    /// The worst error, as a multiple of its bound.
+    pub worst: f64,
+    /// What the first failed case got and wanted.
+    pub failure: Option<String>,
+}
+
+/// Runs all cases of `row` for `dtype` on `device`.
+pub fn check(device: Device, row: &Row, dtype: DType) -> Outcome {
+    let (op, mut worst, mut failed, mut failure, mut count) = (row.name, 0.0f64, 0, None, 0);
+    let mut cases = Cases::new(dtype);
+    (row.cases)(&mut cases);
+    for case in cases.finish() {
+        for dress in Dress::ALL {
+            count += 1;
+            match run(device, &case, *dress) {
+                Ok(error) => worst = worst.max(error),
+                Err(Failure { error, text }) => {
+                    failed += 1;
+                    worst = worst.max(error);
+                    failure.get_or_insert(format!("{} ({dress:?}): {text}", case.label));
+                }
+            }
+        }
+    }
+    Outcome { op, device: device.name(), dtype, cases: count, failed, worst, failure }
+}
+
+struct Failure {
+    error: f64,
+    text: String,
+}
+
+fn run(device: Device, case: &Case, dress: Dress) -> Result<f64, Failure> {
+    let broken = |text: String| Failure { error: f64::INFINITY, text };
+    let inputs: Result<Vec<Tensor>> =
+        case.inputs.iter().map(|input| dress.tensor(device, input)).collect();
+    let got = inputs.and_then(|inputs| (case.run)(&inputs)).map_err(|e| broken(e.to_string()))?;
+    let arrays: Vec<Array> = case.inputs.iter().map(|input| input.array.clone()).collect();
+    let want = (case.expect)(&arrays);
+    if (got.dims(), got.dtype()) != (&want.array.dims[..], want.dtype) {
+        let (dims, dtype) = (got.dims(), got.dtype());
+        return Err(broken(format!(
+            "got {dtype} {dims:?}, want {} {:?}",
+            want.dtype, want.array.dims
+        )));
+    }
+    let values = values_of(&got).map_err(|e| broken(e.to_string()))?;
+    compare(&values, &want)
+}
+
+/// The elements as `f64`.
+fn values_of(tensor: &Tensor) -> Result<Vec<f64>> {
+    with_dtype!(tensor.dtype(), T => {
+        Ok(tensor.to_vec::<T>()?.into_iter().map(Element::to_f64).collect())
+    })
+}
+
+/// The worst error as a multiple of its bound, or the worst place.
+fn compare(got: &[f64], want: &Expected) -> Result<f64, Failure> {
+    let mut worst = (0.0f64, 0);
+    for (i, (&got, &exact)) in got.iter().zip(&want.array.values).enumerate() {
+        let error = excess(want, got, exact, want.errors[i]);
+        // A NaN here is an error that cannot be measured: it must not pass.
+        if error.is_nan() || error > worst.0 {
+            worst = (if error.is_nan() { f64::INFINITY } else { error }, i);
+        }
+    }
+    if worst.0 <= 1.0 {
+        return Ok(worst.0);
+    }
+    let (error, i) = worst;
+    let (got, exact, bound) = (got[i], want.array.values[i], want.errors[i]);
+    let text = format!("at {i}: got {got:e}, want {exact:e} ± {bound:e}, {error:.3} times the bound");
+    Err(Failure { error, text })
+}
+
+/// The error of one value as a multiple of what is allowed.
+fn excess(want: &Expected, got: f64, exact: f64, error: f64) -> f64 {
+    if exact.is_nan() || got.is_nan() {
+        return if exact.is_nan() && got.is_nan() { 0.0 } else { f64::INFINITY };
+    }
+    let rounded = round_to(want.dtype, exact);
+    if got == rounded {
+        let sign = got != 0.0 || !want.signed_zero || got.is_sign_negative() == exact.is_sign_negative();
+        return if sign { 0.0 } else { f64::INFINITY };
+    }
+    if got.is_infinite() {
+        // Right when the exact value, or one within the bound, rounds there.
+        let reached = round_to(want.dtype, exact + error.copysign(got));
+        return if reached == got { 1.0 } else { f64::INFINITY };
+    }
+    (got - exact).abs() / (error + half_spacing(want.dtype, exact))
+}
+
+/// Half the distance between values of `dtype` near `value`.
+fn half_spacing(dtype: DType, value: f64) -> f64 {
+    let (smallest_normal, epsilon) = match dtype {
+        DType::F32 | DType::BF16 => (f64::from(f32::MIN_POSITIVE), dtype.epsilon()),
+        DType::F16 => (6.103515625e-5, dtype.epsilon()),
+        _ => return 0.0,
+    };
+    let magnitude = value.abs().max(smallest_normal);
+    // A power of two's lower neighbours are nearer; taking the wider spacing lets a value that
+    // was rounded up to it pass.
+    2f64.powi(magnitude.log2().floor() as i32) * epsilon / 2.0
+}
+
+/// How the values of an input lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dress {
+    /// One after another from the buffer's start.
+    Contiguous,
+    /// Inside a larger tensor: an offset, and gaps after each run of the last axis.
+    Inside,
+    /// With the order of the axes in memory reversed.
+    Reversed,
+    /// Backwards along each axis.
+    Flipped,
+}
+
+impl Dress {
+    const ALL: &[Dress] = &[Dress::Contiguous, Dress::Inside, Dress::Reversed, Dress::Flipped];
+
+    fn tensor(self, device: Device, input: &Input) -> Result<Tensor> {
+        let dims = &input.array.dims;
+        match self {
+            Dress::Contiguous => upload(device, input.dtype, &input.array),
+            Dress::Inside => {
+                let larger: Vec<usize> = dims.iter().map(|dim| dim + 2).collect();
+                let array = Array::from_fn(&larger, |index| {
+                    let inner: Option<Vec<usize>> = index.iter().zip(dims).map(|(&i, &dim)| {
+                        i.checked_sub(1).filter(|&i| i < dim)
+                    }).collect();
+                    // What lies around must not be seen: 113 fits every element type.
+                    inner.map_or(113.0, |inner| input.array.at(&inner))
+                });
+                let mut tensor = upload(device, input.dtype, &array)?;
+                for (axis, &dim) in dims.iter().enumerate() {
+                    tensor = tensor.narrow(axis as isize, 1, dim)?;
+                }
+                Ok(tensor)
+            }
+            Dress::Reversed => {
+                let dims: Vec<usize> = dims.iter().rev().copied().collect();
+                let array = Array::from_fn(&dims, |index| {
+                    input.array.at(&index.iter().rev().copied().collect::<Vec<_>>())
+                });
+                let order: Vec<usize> = (0..dims.len()).rev().collect();
+                upload(device, input.dtype, &array)?.permute(&order)
+            }
+            Dress::Flipped => {
+                let array = Array::from_fn(dims, |index| {
+                    let from_end = index.iter().zip(dims).map(|(&i, &dim)| dim - 1 - i);
+                    input.array.at(&from_end.collect::<Vec<_>>())
+                });
+                let mut tensor = upload(device, input.dtype, &array)?;
+                for axis in 0..dims.len() {
+                    tensor = tensor.flip(axis as isize)?;
+                }
+                Ok(tensor)
+            }
+        }
+    }
+}
+
+fn upload(device: Device, dtype: DType, array: &Array) -> Result<Tensor> {
+    with_dtype!(dtype, T => {
+        let values: Vec<T> = array.values.iter().map(|&value| T::from_f64(value)).collect();
+        Tensor::from_slice(&values, &array.dims, device)
+    })
+}
