@@ -33,7 +33,10 @@ unsafe impl Sync for RawMemory {}
 #[derive(Debug)]
 pub(crate) enum Origin {
     /// The pool of a stream, in this size class.
-    Pool { home: &'static StreamShared, class: usize },
+    Pool {
+        home: &'static StreamShared,
+        class: usize,
+    },
     /// Somebody else's memory, kept alive by this owner.
     Foreign(#[expect(dead_code, reason = "held for its drop")] Box<dyn Any + Send + Sync>),
     /// No memory: the block stands for a step of a recording and has no contents.
@@ -116,14 +119,22 @@ impl Buffer {
         bytes: usize,
         owner: Box<dyn Any + Send + Sync>,
     ) -> Buffer {
-        let memory = RawMemory { handle: start as usize, host: start.cast_mut(), bytes };
+        let memory = RawMemory {
+            handle: start as usize,
+            host: start.cast_mut(),
+            bytes,
+        };
         // SAFETY: a fresh block.
         unsafe { Buffer::first(Block::new(memory, device, Origin::Foreign(owner))) }
     }
 
     /// A buffer that stands for `bytes` bytes written by a step of a recording.
     pub(crate) fn placeholder(device: Device, bytes: usize) -> Buffer {
-        let memory = RawMemory { handle: 0, host: std::ptr::null_mut(), bytes };
+        let memory = RawMemory {
+            handle: 0,
+            host: std::ptr::null_mut(),
+            bytes,
+        };
         // SAFETY: a fresh block.
         unsafe { Buffer::first(Block::new(memory, device, Origin::Placeholder)) }
     }
@@ -134,7 +145,10 @@ impl Buffer {
     /// If the range lies outside the buffer.
     pub fn read(&self, offset: usize, out: &mut [u8]) -> Result<()> {
         self.wait()?;
-        assert!(offset <= self.bytes() && out.len() <= self.bytes() - offset, "read outside the buffer");
+        assert!(
+            offset <= self.bytes() && out.len() <= self.bytes() - offset,
+            "read outside the buffer"
+        );
         // SAFETY: in range by the assertion, and the producing work is done.
         unsafe { self.device().backend().download(self.memory(), offset, out) }
     }
@@ -173,9 +187,10 @@ impl Buffer {
             return None;
         }
         match &block.origin {
-            Origin::Pool { home, .. } => {
-                Some((home, Ticket::from_number(block.ticket.load(Ordering::Relaxed))))
-            }
+            Origin::Pool { home, .. } => Some((
+                home,
+                Ticket::from_number(block.ticket.load(Ordering::Relaxed)),
+            )),
             Origin::Foreign(_) | Origin::Placeholder => None,
         }
     }
@@ -211,7 +226,11 @@ impl Buffer {
 
     /// An error when the buffer has no contents of its own.
     pub fn check_contents(&self) -> Result<()> {
-        if self.is_recorded() { Err(Error::Recorded) } else { Ok(()) }
+        if self.is_recorded() {
+            Err(Error::Recorded)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the contents are there.
@@ -273,13 +292,20 @@ impl Drop for Buffer {
         match &block.origin {
             Origin::Pool { home, .. } => stream::give_back(home, self.0),
             // SAFETY: the last handle owns the block, which `Block::new` leaked from a box.
-            Origin::Foreign(_) | Origin::Placeholder => drop(unsafe { Box::from_raw(self.0.as_ptr()) }),
+            Origin::Foreign(_) | Origin::Placeholder => {
+                drop(unsafe { Box::from_raw(self.0.as_ptr()) })
+            }
         }
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Buffer({} bytes on {})", self.bytes(), self.device().name())
+        write!(
+            f,
+            "Buffer({} bytes on {})",
+            self.bytes(),
+            self.device().name()
+        )
     }
 }

@@ -48,10 +48,20 @@ impl Device {
         if name == "best" {
             return Ok(devices[0]);
         }
-        devices.iter().copied().find(|device| device.name() == name).ok_or_else(|| {
-            let available = devices.iter().map(|device| device.name().to_owned()).collect();
-            Error::UnknownDevice { name: name.to_owned(), available }
-        })
+        devices
+            .iter()
+            .copied()
+            .find(|device| device.name() == name)
+            .ok_or_else(|| {
+                let available = devices
+                    .iter()
+                    .map(|device| device.name().to_owned())
+                    .collect();
+                Error::UnknownDevice {
+                    name: name.to_owned(),
+                    available,
+                }
+            })
     }
 
     /// Makes a device of a backend. It lives, and its memory with it, as long as the process.
@@ -86,11 +96,17 @@ impl Device {
         self.0
             .streams
             .acquire(|index| Slot::new(self, index))?
-            .ok_or_else(|| Error::TooManyStreams { device: self.name().to_owned(), limit })
+            .ok_or_else(|| Error::TooManyStreams {
+                device: self.name().to_owned(),
+                limit,
+            })
     }
 
     pub(crate) fn slot(self, lease: &Lease) -> &'static Slot {
-        self.0.streams.get(lease.index()).expect("a leased slot is made")
+        self.0
+            .streams
+            .get(lease.index())
+            .expect("a leased slot is made")
     }
 
     pub(crate) fn give_back(self, lease: Lease) {
@@ -147,8 +163,14 @@ impl Device {
     pub(crate) fn reserve(&self, bytes: usize) -> Result<RawMemory> {
         let full = || self.out_of_memory(bytes);
         let used = self.0.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = used.checked_add(bytes).is_some_and(|total| total <= self.memory_limit());
-        let memory = if fits { self.0.backend.allocate(bytes) } else { None };
+        let fits = used
+            .checked_add(bytes)
+            .is_some_and(|total| total <= self.memory_limit());
+        let memory = if fits {
+            self.0.backend.allocate(bytes)
+        } else {
+            None
+        };
         memory.ok_or_else(|| {
             self.0.used.fetch_sub(bytes, Ordering::Relaxed);
             full()
@@ -166,11 +188,16 @@ impl Device {
     pub(crate) fn pending(&self) -> Vec<(usize, Ticket)> {
         let streams = self.0.streams.iter();
         let submitted = streams.map(|(index, slot)| (index, slot.shared.timeline.submitted()));
-        submitted.filter(|&(stream, ticket)| !self.is_done(stream, ticket)).collect()
+        submitted
+            .filter(|&(stream, ticket)| !self.is_done(stream, ticket))
+            .collect()
     }
 
     pub(crate) fn is_done(&self, stream: usize, ticket: Ticket) -> bool {
-        self.0.streams.get(stream).is_none_or(|slot| slot.shared.timeline.is_done(ticket))
+        self.0
+            .streams
+            .get(stream)
+            .is_none_or(|slot| slot.shared.timeline.is_done(ticket))
     }
 }
 

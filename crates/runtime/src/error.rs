@@ -70,7 +70,9 @@ pub enum Error {
         expected: String,
     },
     /// A value was asked of a tensor that only stands for a step of a recording.
-    #[error("this value belongs to a recorded graph: it has no contents until the graph is replayed")]
+    #[error(
+        "this value belongs to a recorded graph: it has no contents until the graph is replayed"
+    )]
     Recorded,
     /// A recording was asked for inside another on the same stream.
     #[error("{stream} is already recording")]

@@ -55,7 +55,11 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     fn new(device: Device, inputs: &[Buffer]) -> Recorder {
-        let slots = inputs.iter().enumerate().map(|(i, b)| (b.id(), Slot::Input(i))).collect();
+        let slots = inputs
+            .iter()
+            .enumerate()
+            .map(|(i, b)| (b.id(), Slot::Input(i)))
+            .collect();
         let graph = Graph {
             device,
             inputs: inputs.iter().map(Buffer::bytes).collect(),
@@ -64,11 +68,18 @@ impl Recorder {
             steps: Vec::new(),
             outputs: Vec::new(),
         };
-        Recorder { slots, held: inputs.to_vec(), graph }
+        Recorder {
+            slots,
+            held: inputs.to_vec(),
+            graph,
+        }
     }
 
     pub(crate) fn push(&mut self, plan: &Plan<'_>) {
-        let bindings = plan.bindings.iter().map(|b| (self.slot(b.buffer), b.offset, b.access));
+        let bindings = plan
+            .bindings
+            .iter()
+            .map(|b| (self.slot(b.buffer), b.offset, b.access));
         let bindings = bindings.collect();
         self.graph.steps.push(Step {
             kernel: plan.kernel,
@@ -127,7 +138,10 @@ impl Stream {
         f: impl FnOnce(&[Buffer]) -> Result<Vec<Buffer>, E>,
     ) -> Result<Graph, E> {
         let device = self.device();
-        let inputs: Vec<_> = inputs.iter().map(|&b| Buffer::placeholder(device, b)).collect();
+        let inputs: Vec<_> = inputs
+            .iter()
+            .map(|&b| Buffer::placeholder(device, b))
+            .collect();
         self.start_recording(Recorder::new(device, &inputs))?;
         // Leaves the recording on unwinding too.
         struct Stop<'a>(&'a Stream);
@@ -173,7 +187,9 @@ impl Graph {
             .iter()
             .map(|&slot| {
                 self.fill(stream, &mut temporaries, slot)?;
-                self.find(inputs, &temporaries, slot).cloned().ok_or(Error::Recorded)
+                self.find(inputs, &temporaries, slot)
+                    .cloned()
+                    .ok_or(Error::Recorded)
             })
             .collect()
     }
@@ -185,7 +201,11 @@ impl Graph {
         live: &'a [Option<Buffer>],
     ) -> Result<Plan<'a>> {
         let bindings = step.bindings.iter().map(|&(slot, offset, access)| {
-            Some(Binding { buffer: self.find(inputs, live, slot)?, offset, access })
+            Some(Binding {
+                buffer: self.find(inputs, live, slot)?,
+                offset,
+                access,
+            })
         });
         Ok(Plan {
             kernel: step.kernel,
@@ -200,12 +220,18 @@ impl Graph {
     fn check(&self, inputs: &[&Buffer]) -> Result<()> {
         let lengths: Vec<usize> = inputs.iter().map(|buffer| buffer.bytes()).collect();
         let fits = lengths.len() == self.inputs.len()
-            && lengths.iter().zip(&self.inputs).all(|(given, recorded)| given >= recorded);
+            && lengths
+                .iter()
+                .zip(&self.inputs)
+                .all(|(given, recorded)| given >= recorded);
         if fits {
             return Ok(());
         }
         let words = |sizes: &[usize]| format!("{} buffers of {sizes:?} bytes", sizes.len());
-        Err(Error::GraphInputs { expected: words(&self.inputs), found: words(&lengths) })
+        Err(Error::GraphInputs {
+            expected: words(&self.inputs),
+            found: words(&lengths),
+        })
     }
 
     fn fill(&self, stream: &Stream, live: &mut [Option<Buffer>], slot: Slot) -> Result<()> {

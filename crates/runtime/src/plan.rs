@@ -176,7 +176,11 @@ impl<'a> Plan<'a> {
     }
 
     fn bind(mut self, buffer: &'a Buffer, offset: usize, access: Access) -> Plan<'a> {
-        self.bindings.push(Binding { buffer, offset, access });
+        self.bindings.push(Binding {
+            buffer,
+            offset,
+            access,
+        });
         self
     }
 }
@@ -200,9 +204,16 @@ impl Params {
         let source = bytemuck::bytes_of(params);
         // SAFETY: the assertion above bounds the length, and a fresh local overlaps nothing.
         unsafe {
-            std::ptr::copy_nonoverlapping(source.as_ptr(), bytes.0.as_mut_ptr().cast(), source.len());
+            std::ptr::copy_nonoverlapping(
+                source.as_ptr(),
+                bytes.0.as_mut_ptr().cast(),
+                source.len(),
+            );
         }
-        Params { bytes, len: source.len() as u16 }
+        Params {
+            bytes,
+            len: source.len() as u16,
+        }
     }
 
     /// The bytes.

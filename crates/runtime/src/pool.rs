@@ -22,7 +22,11 @@ pub(crate) fn class_of(bytes: usize) -> Option<(usize, usize)> {
     let octave = (bytes - 1).ilog2() as usize;
     let base = 1usize << octave;
     let step = base / STEPS;
-    let index = if bytes <= SMALLEST { STEPS } else { (bytes - base).div_ceil(step) };
+    let index = if bytes <= SMALLEST {
+        STEPS
+    } else {
+        (bytes - base).div_ceil(step)
+    };
     let size = base.checked_add(index * step)?;
     let class = (octave - 5) * STEPS + index - STEPS;
     (class < CLASSES && size <= isize::MAX as usize).then_some((class, size))
@@ -48,7 +52,11 @@ unsafe impl Send for Pool {}
 
 impl Pool {
     pub(crate) fn new() -> Pool {
-        Pool { free: vec![None; CLASSES].into(), limbo: VecDeque::new(), held: 0 }
+        Pool {
+            free: vec![None; CLASSES].into(),
+            limbo: VecDeque::new(),
+            held: 0,
+        }
     }
 
     /// Bytes in free blocks, limbo included.
@@ -96,11 +104,15 @@ impl Pool {
     pub(crate) fn settle(&mut self, device: Device) {
         // Tickets were taken in order of return, so the first one that waits ends the scan.
         while let Some(first) = self.limbo.front_mut() {
-            first.pending.retain(|&(stream, ticket)| !device.is_done(stream, ticket));
+            first
+                .pending
+                .retain(|&(stream, ticket)| !device.is_done(stream, ticket));
             if !first.pending.is_empty() {
                 return;
             }
-            let Some(Limbo { block, .. }) = self.limbo.pop_front() else { return };
+            let Some(Limbo { block, .. }) = self.limbo.pop_front() else {
+                return;
+            };
             // SAFETY: owned by this pool.
             if let Some((class, _)) = class_of(unsafe { block.as_ref() }.memory.bytes) {
                 self.link(block, class);
@@ -129,8 +141,15 @@ mod tests {
         for bytes in (0..100_000).chain((1 << 30)..(1 << 30) + 1000) {
             let (class, size) = class_of(bytes).unwrap();
             assert!(size >= bytes, "{bytes} got {size}");
-            assert!(bytes <= SMALLEST || size - bytes <= bytes / 3, "{bytes} got {size}");
-            assert_eq!(class_of(size), Some((class, size)), "a class serves its own size");
+            assert!(
+                bytes <= SMALLEST || size - bytes <= bytes / 3,
+                "{bytes} got {size}"
+            );
+            assert_eq!(
+                class_of(size),
+                Some((class, size)),
+                "a class serves its own size"
+            );
             assert!(class >= last.0 && size >= last.1);
             last = (class, size);
         }

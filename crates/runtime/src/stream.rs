@@ -40,21 +40,31 @@ pub struct StreamShared {
 
 impl StreamShared {
     fn name(&self) -> StreamName {
-        StreamName { device: self.device.name().to_owned(), index: self.index }
+        StreamName {
+            device: self.device.name().to_owned(),
+            index: self.index,
+        }
     }
 
     pub(crate) fn wait(&self, ticket: Ticket) -> Result<()> {
         self.device.backend().flush_for_wait(self);
-        self.timeline.wait(ticket).map_err(|fault| self.fault(&fault))
+        self.timeline
+            .wait(ticket)
+            .map_err(|fault| self.fault(&fault))
     }
 
     pub(crate) async fn ready(&self, ticket: Ticket) -> Result<()> {
         self.device.backend().flush_for_wait(self);
-        Ready::new(&self.timeline, ticket).await.map_err(|fault| self.fault(&fault))
+        Ready::new(&self.timeline, ticket)
+            .await
+            .map_err(|fault| self.fault(&fault))
     }
 
     fn fault(&self, fault: &Fault) -> Error {
-        Error::Fault { stream: self.name(), message: fault.to_string() }
+        Error::Fault {
+            stream: self.name(),
+            message: fault.to_string(),
+        }
     }
 }
 
@@ -86,11 +96,22 @@ unsafe impl Sync for OwnerCell {}
 
 impl Slot {
     pub(crate) fn new(device: Device, index: usize) -> Result<Slot> {
-        let shared =
-            StreamShared { device, index, timeline: Timeline::new(), returns: ReturnList::new() };
+        let shared = StreamShared {
+            device,
+            index,
+            timeline: Timeline::new(),
+            returns: ReturnList::new(),
+        };
         let queue = device.backend().queue(index)?;
-        let core = Core { queue, pool: Pool::new(), recorder: None };
-        Ok(Slot { shared, core: OwnerCell(RefCell::new(core)) })
+        let core = Core {
+            queue,
+            pool: Pool::new(),
+            recorder: None,
+        };
+        Ok(Slot {
+            shared,
+            core: OwnerCell(RefCell::new(core)),
+        })
     }
 }
 
@@ -111,7 +132,11 @@ impl Stream {
 
     pub(crate) fn from_lease(device: Device, lease: Lease) -> Stream {
         let slot = device.slot(&lease);
-        Stream { slot, lease: Some(lease), not_sync: PhantomData }
+        Stream {
+            slot,
+            lease: Some(lease),
+            not_sync: PhantomData,
+        }
     }
 
     /// The device.
@@ -186,7 +211,14 @@ impl Stream {
             device.trim();
             device.reserve(size).map_err(|_| full)
         })?;
-        Ok(Block::new(memory, device, Origin::Pool { home: self.shared(), class }))
+        Ok(Block::new(
+            memory,
+            device,
+            Origin::Pool {
+                home: self.shared(),
+                class,
+            },
+        ))
     }
 
     /// Bytes that this stream keeps for its next allocations.
@@ -223,7 +255,11 @@ impl Stream {
         // SAFETY: passed on from the caller.
         let progress = unsafe { core.queue.submit(plan, &self.shared().timeline)? };
         if let Progress::Running(ticket) = progress {
-            for binding in plan.bindings.iter().filter(|binding| binding.access.writes()) {
+            for binding in plan
+                .bindings
+                .iter()
+                .filter(|binding| binding.access.writes())
+            {
                 binding.buffer.produced_by(ticket);
             }
         }
@@ -286,7 +322,9 @@ impl Stream {
     pub(crate) fn start_recording(&self, recorder: Recorder) -> Result<()> {
         let mut core = self.core();
         if core.recorder.is_some() {
-            return Err(Error::Recording { stream: self.shared().name() });
+            return Err(Error::Recording {
+                stream: self.shared().name(),
+            });
         }
         core.recorder = Some(recorder);
         Ok(())
@@ -333,7 +371,9 @@ pub(crate) fn give_back(home: &'static StreamShared, block: NonNull<Block>) {
         if !std::ptr::eq(stream.shared(), home) {
             return false;
         }
-        let Ok(mut core) = stream.slot.core.0.try_borrow_mut() else { return false };
+        let Ok(mut core) = stream.slot.core.0.try_borrow_mut() else {
+            return false;
+        };
         // SAFETY: the last handle gave the block up, and this is its home pool.
         unsafe { put(&mut core.pool, block) };
         true

@@ -14,7 +14,10 @@ pub struct Input {
 impl Input {
     /// `array` rounded to `dtype`.
     pub fn new(dtype: DType, array: Array) -> Input {
-        Input { dtype, array: array.map(|value| round_to(dtype, value)) }
+        Input {
+            dtype,
+            array: array.map(|value| round_to(dtype, value)),
+        }
     }
 }
 
@@ -41,24 +44,46 @@ impl Expected {
     /// These values, rounded once.
     pub fn exact(dtype: DType, array: Array) -> Expected {
         let errors = vec![0.0; array.values.len()];
-        Expected { dtype, array, errors, signed_zero: false }
+        Expected {
+            dtype,
+            array,
+            errors,
+            signed_zero: false,
+        }
     }
 
     /// These values, off by `factor` unit roundoffs of `f32` relative to each value.
     pub fn relative(dtype: DType, array: Array, factor: f64) -> Expected {
         let unit = f64::from(f32::EPSILON) / 2.0 * factor;
-        let errors = array.values.iter().map(|value| value.abs() * unit).collect();
-        Expected { dtype, array, errors, signed_zero: false }
+        let errors = array
+            .values
+            .iter()
+            .map(|value| value.abs() * unit)
+            .collect();
+        Expected {
+            dtype,
+            array,
+            errors,
+            signed_zero: false,
+        }
     }
 
     /// These values, each off by its entry in `errors`.
     pub fn within(dtype: DType, array: Array, errors: Vec<f64>) -> Expected {
-        Expected { dtype, array, errors, signed_zero: false }
+        Expected {
+            dtype,
+            array,
+            errors,
+            signed_zero: false,
+        }
     }
 
     /// The same, where a zero must have the right sign.
     pub fn with_signed_zero(self) -> Expected {
-        Expected { signed_zero: true, ..self }
+        Expected {
+            signed_zero: true,
+            ..self
+        }
     }
 }
 
@@ -81,7 +106,9 @@ pub struct Case {
 
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Case").field("label", &self.label).finish_non_exhaustive()
+        f.debug_struct("Case")
+            .field("label", &self.label)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +123,11 @@ pub struct Cases {
 impl Cases {
     /// No cases yet, for `dtype`.
     pub fn new(dtype: DType) -> Cases {
-        Cases { dtype, state: 0x9e37_79b9_7f4a_7c15, list: Vec::new() }
+        Cases {
+            dtype,
+            state: 0x9e37_79b9_7f4a_7c15,
+            list: Vec::new(),
+        }
     }
 
     /// The element type that the cases are for.
@@ -113,7 +144,12 @@ impl Cases {
         expect: impl Fn(&[Array]) -> Expected + Send + Sync + 'static,
     ) {
         let (label, run, expect) = (label.into(), Box::new(run), Box::new(expect));
-        self.list.push(Case { label, inputs, run, expect });
+        self.list.push(Case {
+            label,
+            inputs,
+            run,
+            expect,
+        });
     }
 
     /// The cases.
@@ -138,7 +174,11 @@ impl Cases {
     /// An input of another type with values spread over `low..high`.
     pub fn input_of(&mut self, dtype: DType, dims: &[usize], low: f64, high: f64) -> Input {
         let array = Array::from_fn(dims, |_| low + (high - low) * self.uniform());
-        let array = if dtype.is_float() { array } else { array.map(f64::floor) };
+        let array = if dtype.is_float() {
+            array
+        } else {
+            array.map(f64::floor)
+        };
         Input::new(dtype, array)
     }
 
@@ -146,7 +186,13 @@ impl Cases {
     /// denormals, the largest and smallest values, and ordinary ones between.
     pub fn specials(&self) -> Input {
         let values = special_values(self.dtype);
-        Input::new(self.dtype, Array { dims: vec![values.len()], values })
+        Input::new(
+            self.dtype,
+            Array {
+                dims: vec![values.len()],
+                values,
+            },
+        )
     }
 }
 
@@ -162,10 +208,40 @@ pub fn special_values(dtype: DType) -> Vec<f64> {
     match dtype {
         DType::F32 => floats(1e-45, f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX)),
         DType::F16 => floats(6e-8, 6.103515625e-5, 65504.0),
-        DType::BF16 => floats(9.2e-41, f64::from(f32::MIN_POSITIVE), 3.389_531_389_251_535e38),
-        DType::I32 => vec![0.0, 1.0, -1.0, 2.0, f64::from(i32::MAX), f64::from(i32::MIN), 31.0, 32.0],
-        DType::U32 => vec![0.0, 1.0, 2.0, 31.0, 32.0, f64::from(u32::MAX), 2_147_483_648.0],
-        DType::I64 => vec![0.0, 1.0, -1.0, 2.0, 9_007_199_254_740_992.0, -9_007_199_254_740_992.0],
+        DType::BF16 => floats(
+            9.2e-41,
+            f64::from(f32::MIN_POSITIVE),
+            3.389_531_389_251_535e38,
+        ),
+        DType::I32 => {
+            vec![
+                0.0,
+                1.0,
+                -1.0,
+                2.0,
+                f64::from(i32::MAX),
+                f64::from(i32::MIN),
+                31.0,
+                32.0,
+            ]
+        }
+        DType::U32 => vec![
+            0.0,
+            1.0,
+            2.0,
+            31.0,
+            32.0,
+            f64::from(u32::MAX),
+            2_147_483_648.0,
+        ],
+        DType::I64 => vec![
+            0.0,
+            1.0,
+            -1.0,
+            2.0,
+            9_007_199_254_740_992.0,
+            -9_007_199_254_740_992.0,
+        ],
         DType::U8 => vec![0.0, 1.0, 2.0, 7.0, 8.0, 127.0, 128.0, 255.0],
     }
 }

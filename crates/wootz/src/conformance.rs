@@ -49,7 +49,15 @@ pub fn check(device: Device, row: &Row, dtype: DType) -> Outcome {
             }
         }
     }
-    Outcome { op, device: device.name(), dtype, cases: count, failed, worst, failure }
+    Outcome {
+        op,
+        device: device.name(),
+        dtype,
+        cases: count,
+        failed,
+        worst,
+        failure,
+    }
 }
 
 struct Failure {
@@ -58,11 +66,23 @@ struct Failure {
 }
 
 fn run(device: Device, case: &Case, dress: Dress) -> Result<f64, Failure> {
-    let broken = |text: String| Failure { error: f64::INFINITY, text };
-    let inputs: Result<Vec<Tensor>> =
-        case.inputs.iter().map(|input| dress.tensor(device, input)).collect();
-    let got = inputs.and_then(|inputs| (case.run)(&inputs)).map_err(|e| broken(e.to_string()))?;
-    let arrays: Vec<Array> = case.inputs.iter().map(|input| input.array.clone()).collect();
+    let broken = |text: String| Failure {
+        error: f64::INFINITY,
+        text,
+    };
+    let inputs: Result<Vec<Tensor>> = case
+        .inputs
+        .iter()
+        .map(|input| dress.tensor(device, input))
+        .collect();
+    let got = inputs
+        .and_then(|inputs| (case.run)(&inputs))
+        .map_err(|e| broken(e.to_string()))?;
+    let arrays: Vec<Array> = case
+        .inputs
+        .iter()
+        .map(|input| input.array.clone())
+        .collect();
     let want = (case.expect)(&arrays);
     if (got.dims(), got.dtype()) != (&want.array.dims[..], want.dtype) {
         let (dims, dtype) = (got.dims(), got.dtype());
@@ -97,18 +117,24 @@ fn compare(got: &[f64], want: &Expected) -> Result<f64, Failure> {
     }
     let (error, i) = worst;
     let (got, exact, bound) = (got[i], want.array.values[i], want.errors[i]);
-    let text = format!("at {i}: got {got:e}, want {exact:e} ± {bound:e}, {error:.3} times the bound");
+    let text =
+        format!("at {i}: got {got:e}, want {exact:e} ± {bound:e}, {error:.3} times the bound");
     Err(Failure { error, text })
 }
 
 /// The error of one value as a multiple of what is allowed.
 fn excess(want: &Expected, got: f64, exact: f64, error: f64) -> f64 {
     if exact.is_nan() || got.is_nan() {
-        return if exact.is_nan() && got.is_nan() { 0.0 } else { f64::INFINITY };
+        return if exact.is_nan() && got.is_nan() {
+            0.0
+        } else {
+            f64::INFINITY
+        };
     }
     let rounded = round_to(want.dtype, exact);
     if got == rounded {
-        let sign = got != 0.0 || !want.signed_zero || got.is_sign_negative() == exact.is_sign_negative();
+        let sign =
+            got != 0.0 || !want.signed_zero || got.is_sign_negative() == exact.is_sign_negative();
         return if sign { 0.0 } else { f64::INFINITY };
     }
     if got.is_infinite() {
@@ -146,7 +172,12 @@ enum Dress {
 }
 
 impl Dress {
-    const ALL: &[Dress] = &[Dress::Contiguous, Dress::Inside, Dress::Reversed, Dress::Flipped];
+    const ALL: &[Dress] = &[
+        Dress::Contiguous,
+        Dress::Inside,
+        Dress::Reversed,
+        Dress::Flipped,
+    ];
 
     fn tensor(self, device: Device, input: &Input) -> Result<Tensor> {
         let dims = &input.array.dims;
@@ -155,9 +186,11 @@ impl Dress {
             Dress::Inside => {
                 let larger: Vec<usize> = dims.iter().map(|dim| dim + 2).collect();
                 let array = Array::from_fn(&larger, |index| {
-                    let inner: Option<Vec<usize>> = index.iter().zip(dims).map(|(&i, &dim)| {
-                        i.checked_sub(1).filter(|&i| i < dim)
-                    }).collect();
+                    let inner: Option<Vec<usize>> = index
+                        .iter()
+                        .zip(dims)
+                        .map(|(&i, &dim)| i.checked_sub(1).filter(|&i| i < dim))
+                        .collect();
                     // What lies around must not be seen: 113 fits every element type.
                     inner.map_or(113.0, |inner| input.array.at(&inner))
                 });
@@ -170,7 +203,9 @@ impl Dress {
             Dress::Reversed => {
                 let dims: Vec<usize> = dims.iter().rev().copied().collect();
                 let array = Array::from_fn(&dims, |index| {
-                    input.array.at(&index.iter().rev().copied().collect::<Vec<_>>())
+                    input
+                        .array
+                        .at(&index.iter().rev().copied().collect::<Vec<_>>())
                 });
                 let order: Vec<usize> = (0..dims.len()).rev().collect();
                 upload(device, input.dtype, &array)?.permute(&order)

@@ -15,7 +15,10 @@ pub struct Shape {
 impl Shape {
     /// A shape; nothing when it has more than [`MAX_RANK`] axes.
     pub fn new(dims: &[usize]) -> Option<Shape> {
-        let mut shape = Shape { rank: u8::try_from(dims.len()).ok()?, dims: [1; MAX_RANK] };
+        let mut shape = Shape {
+            rank: u8::try_from(dims.len()).ok()?,
+            dims: [1; MAX_RANK],
+        };
         shape.dims.get_mut(..dims.len())?.copy_from_slice(dims);
         Some(shape)
     }
@@ -36,7 +39,9 @@ impl Shape {
         if self.dims().contains(&0) {
             return Some(0);
         }
-        self.dims().iter().try_fold(1usize, |count, &dim| count.checked_mul(dim))
+        self.dims()
+            .iter()
+            .try_fold(1usize, |count, &dim| count.checked_mul(dim))
     }
 
     /// The number of elements of a shape that a tensor has, and so is known to fit.
@@ -60,7 +65,10 @@ impl Shape {
                 _ => return None,
             };
         }
-        Some(Shape { rank: rank as u8, dims })
+        Some(Shape {
+            rank: rank as u8,
+            dims,
+        })
     }
 }
 
@@ -94,7 +102,11 @@ impl Layout {
             // A shape that a tensor has fits; of others only the strides are meaningless.
             step = step.wrapping_mul(shape.dims[axis].max(1) as isize);
         }
-        Layout { shape, strides, offset: 0 }
+        Layout {
+            shape,
+            strides,
+            offset: 0,
+        }
     }
 
     /// The shape.
@@ -187,7 +199,9 @@ impl Layout {
         let mut out = *self;
         out.shape.dims[axis] = length;
         if out.count() > 0 {
-            out.offset = self.offset.wrapping_add_signed(start as isize * self.strides[axis]);
+            out.offset = self
+                .offset
+                .wrapping_add_signed(start as isize * self.strides[axis]);
         }
         Some(out)
     }
@@ -198,7 +212,9 @@ impl Layout {
         let mut out = *self;
         out.strides[axis] = -self.strides[axis];
         if self.count() > 0 {
-            out.offset = self.offset.wrapping_add_signed(last as isize * self.strides[axis]);
+            out.offset = self
+                .offset
+                .wrapping_add_signed(last as isize * self.strides[axis]);
         }
         Some(out)
     }
@@ -206,7 +222,11 @@ impl Layout {
     /// The same elements seen in a larger shape, by NumPy's rule: repeated axes get stride 0.
     pub fn broadcast_to(&self, shape: Shape) -> Option<Layout> {
         let added = shape.rank().checked_sub(self.rank())?;
-        let mut out = Layout { shape, strides: [0; MAX_RANK], offset: self.offset };
+        let mut out = Layout {
+            shape,
+            strides: [0; MAX_RANK],
+            offset: self.offset,
+        };
         for axis in 0..self.rank() {
             let (from, to) = (self.shape.dims[axis], shape.dims[axis + added]);
             if from != to && from != 1 {
@@ -259,7 +279,10 @@ impl Layout {
 pub fn collapse<const N: usize>(layouts: [&Layout; N]) -> [Layout; N] {
     let shape = layouts[0].shape;
     let mut out = layouts.map(|layout| Layout {
-        shape: Shape { rank: 0, dims: [1; MAX_RANK] },
+        shape: Shape {
+            rank: 0,
+            dims: [1; MAX_RANK],
+        },
         strides: [0; MAX_RANK],
         offset: layout.offset,
     });
@@ -278,7 +301,11 @@ pub fn collapse<const N: usize>(layouts: [&Layout; N]) -> [Layout; N] {
         }
         for (layout, out) in layouts.iter().zip(&mut out) {
             out.strides[rank - 1] = layout.strides[axis];
-            out.shape.dims[rank - 1] = if joins { out.shape.dims[rank - 1] * dim } else { dim };
+            out.shape.dims[rank - 1] = if joins {
+                out.shape.dims[rank - 1] * dim
+            } else {
+                dim
+            };
             out.shape.rank = rank as u8;
         }
     }

@@ -15,7 +15,10 @@ impl Array {
     pub fn from_fn(dims: &[usize], mut f: impl FnMut(&[usize]) -> f64) -> Array {
         let mut values = Vec::with_capacity(dims.iter().product());
         for_each_index(dims, |index| values.push(f(index)));
-        Array { dims: dims.to_vec(), values }
+        Array {
+            dims: dims.to_vec(),
+            values,
+        }
     }
 
     /// The value at `index`.
@@ -26,13 +29,20 @@ impl Array {
     /// The value at `index` of a shape that this array broadcasts to.
     pub fn at_broadcast(&self, index: &[usize]) -> f64 {
         let added = index.len() - self.dims.len();
-        let own = self.dims.iter().zip(&index[added..]).map(|(&d, &i)| if d == 1 { 0 } else { i });
+        let own = self
+            .dims
+            .iter()
+            .zip(&index[added..])
+            .map(|(&d, &i)| if d == 1 { 0 } else { i });
         self.at(&own.collect::<Vec<_>>())
     }
 
     /// `f` of each value.
     pub fn map(&self, f: impl Fn(f64) -> f64) -> Array {
-        Array { dims: self.dims.clone(), values: self.values.iter().map(|&v| f(v)).collect() }
+        Array {
+            dims: self.dims.clone(),
+            values: self.values.iter().map(|&v| f(v)).collect(),
+        }
     }
 
     /// `f` of each pair of values, broadcast.
@@ -72,7 +82,9 @@ impl Array {
 
 /// The position of `index` in an array of `dims`.
 pub fn position(dims: &[usize], index: &[usize]) -> usize {
-    dims.iter().zip(index).fold(0, |position, (&dim, &i)| position * dim + i)
+    dims.iter()
+        .zip(index)
+        .fold(0, |position, (&dim, &i)| position * dim + i)
 }
 
 /// Calls `f` with every index of `dims`, in order.
@@ -83,7 +95,10 @@ pub fn for_each_index(dims: &[usize], mut f: impl FnMut(&[usize])) {
     let mut index = vec![0; dims.len()];
     loop {
         f(&index);
-        let Some(axis) = (0..dims.len()).rev().find(|&axis| index[axis] + 1 < dims[axis]) else {
+        let Some(axis) = (0..dims.len())
+            .rev()
+            .find(|&axis| index[axis] + 1 < dims[axis])
+        else {
             return;
         };
         index[axis] += 1;
@@ -95,7 +110,9 @@ pub fn for_each_index(dims: &[usize], mut f: impl FnMut(&[usize])) {
 pub fn broadcast(left: &[usize], right: &[usize]) -> Vec<usize> {
     let rank = left.len().max(right.len());
     let at = |dims: &[usize], axis: usize| {
-        (axis + dims.len()).checked_sub(rank).map_or(1, |axis| dims[axis])
+        (axis + dims.len())
+            .checked_sub(rank)
+            .map_or(1, |axis| dims[axis])
     };
     (0..rank)
         .map(|axis| match (at(left, axis), at(right, axis)) {

@@ -60,7 +60,9 @@ impl Bench {
 
 impl std::fmt::Debug for Bench {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bench").field("dims", &self.dims).finish_non_exhaustive()
+        f.debug_struct("Bench")
+            .field("dims", &self.dims)
+            .finish_non_exhaustive()
     }
 }
 

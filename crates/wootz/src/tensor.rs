@@ -23,11 +23,20 @@ impl Tensor {
         let shape = shape_of(OP, T::DTYPE, dims)?;
         if shape.count() != values.len() {
             let expected = format!("a shape of {} elements", values.len());
-            return Err(Error::Shape { op: OP, argument: "dims", found: shape, expected });
+            return Err(Error::Shape {
+                op: OP,
+                argument: "dims",
+                found: shape,
+                expected,
+            });
         }
         let bytes = bytemuck::cast_slice(values);
         let buffer = Stream::with_current(device, |stream| stream.upload(bytes))?;
-        Ok(Tensor { buffer, dtype: T::DTYPE, layout: Layout::contiguous(shape) })
+        Ok(Tensor {
+            buffer,
+            dtype: T::DTYPE,
+            layout: Layout::contiguous(shape),
+        })
     }
 
     /// A tensor of one element and no axes.
@@ -38,9 +47,15 @@ impl Tensor {
     /// Wraps a buffer that holds the layout's elements.
     pub(crate) fn from_parts(buffer: Buffer, dtype: DType, layout: Layout) -> Tensor {
         debug_assert!(
-            layout.extent().is_none_or(|(_, high)| (high + 1) * dtype.size() <= buffer.bytes())
+            layout
+                .extent()
+                .is_none_or(|(_, high)| (high + 1) * dtype.size() <= buffer.bytes())
         );
-        Tensor { buffer, dtype, layout }
+        Tensor {
+            buffer,
+            dtype,
+            layout,
+        }
     }
 
     /// A tensor of undefined contents for an op to write: contiguous, on the current stream.
@@ -52,7 +67,11 @@ impl Tensor {
     ) -> Result<Tensor> {
         let bytes = bytes_of(dtype, &shape).ok_or_else(|| too_large(op, shape.dims()))?;
         let buffer = stream.allocate(bytes)?;
-        Ok(Tensor { buffer, dtype, layout: Layout::contiguous(shape) })
+        Ok(Tensor {
+            buffer,
+            dtype,
+            layout: Layout::contiguous(shape),
+        })
     }
 
     /// The memory.
@@ -105,12 +124,19 @@ impl Tensor {
         if T::DTYPE != self.dtype {
             let expected = T::DTYPE.to_string();
             let (op, argument, found) = ("to_vec", "the tensor", self.dtype);
-            return Err(Error::DType { op, argument, found, expected });
+            return Err(Error::DType {
+                op,
+                argument,
+                found,
+                expected,
+            });
         }
         let whole = self.contiguous()?;
         let mut values = vec![T::zeroed(); whole.count()];
         if !values.is_empty() {
-            whole.buffer.read(whole.byte_offset(), bytemuck::cast_slice_mut(&mut values))?;
+            whole
+                .buffer
+                .read(whole.byte_offset(), bytemuck::cast_slice_mut(&mut values))?;
         }
         Ok(values)
     }
@@ -140,11 +166,19 @@ impl Tensor {
 
     /// The same elements, one after another in memory: the tensor itself when they are so already.
     pub fn contiguous(&self) -> Result<Tensor> {
-        if self.layout.is_contiguous() { Ok(self.clone()) } else { ops::copy(self) }
+        if self.layout.is_contiguous() {
+            Ok(self.clone())
+        } else {
+            ops::copy(self)
+        }
     }
 
     fn view(&self, layout: Layout) -> Tensor {
-        Tensor { buffer: self.buffer.clone(), dtype: self.dtype, layout }
+        Tensor {
+            buffer: self.buffer.clone(),
+            dtype: self.dtype,
+            layout,
+        }
     }
 
     /// The same elements in the same order under other sizes; a view where strides can say it.
@@ -152,7 +186,12 @@ impl Tensor {
         let op = "reshape";
         let shape = shape_of(op, self.dtype, dims)?;
         if shape.count() != self.count() {
-            return Err(Error::Shapes { op, left: self.shape(), right: shape, verb: "have the same size" });
+            return Err(Error::Shapes {
+                op,
+                left: self.shape(),
+                right: shape,
+                verb: "have the same size",
+            });
         }
         match self.layout.reshape(shape) {
             Some(layout) => Ok(self.view(layout)),
@@ -173,8 +212,10 @@ impl Tensor {
 
     /// Two axes swapped: a view.
     pub fn transpose(&self, first: isize, second: isize) -> Result<Tensor> {
-        let (first, second) =
-            (self.axis("transpose", "first", first)?, self.axis("transpose", "second", second)?);
+        let (first, second) = (
+            self.axis("transpose", "first", first)?,
+            self.axis("transpose", "second", second)?,
+        );
         let mut order: Vec<usize> = (0..self.rank()).collect();
         order.swap(first, second);
         self.permute(&order)
@@ -184,19 +225,25 @@ impl Tensor {
     pub fn narrow(&self, axis: isize, start: usize, length: usize) -> Result<Tensor> {
         let op = "narrow";
         let axis = self.axis(op, "axis", axis)?;
-        let layout = self.layout.narrow(axis, start, length).ok_or_else(|| Value {
-            op,
-            argument: "start and length",
-            found: format!("{start} and {length}"),
-            expected: format!("a range inside 0..{}", self.dims()[axis]),
-        })?;
+        let layout = self
+            .layout
+            .narrow(axis, start, length)
+            .ok_or_else(|| Value {
+                op,
+                argument: "start and length",
+                found: format!("{start} and {length}"),
+                expected: format!("a range inside 0..{}", self.dims()[axis]),
+            })?;
         Ok(self.view(layout))
     }
 
     /// `axis` backwards: a view.
     pub fn flip(&self, axis: isize) -> Result<Tensor> {
         let axis = self.axis("flip", "axis", axis)?;
-        Ok(self.layout.flip(axis).map_or_else(|| self.clone(), |layout| self.view(layout)))
+        Ok(self
+            .layout
+            .flip(axis)
+            .map_or_else(|| self.clone(), |layout| self.view(layout)))
     }
 
     /// The elements repeated along new axes and axes of size 1, by NumPy's rule: a view.
@@ -226,7 +273,12 @@ impl Tensor {
         let axis = self.axis(op, "axis", axis)?;
         if self.dims()[axis] != 1 {
             let expected = format!("size 1 in axis {axis}");
-            return Err(Error::Shape { op, argument: "the tensor", found: self.shape(), expected });
+            return Err(Error::Shape {
+                op,
+                argument: "the tensor",
+                found: self.shape(),
+                expected,
+            });
         }
         let mut dims = self.dims().to_vec();
         dims.remove(axis);
@@ -251,7 +303,11 @@ pub(crate) fn axis_of(
     axis: isize,
     rank: usize,
 ) -> Result<usize> {
-    let index = if axis < 0 { axis.checked_add_unsigned(rank) } else { Some(axis) };
+    let index = if axis < 0 {
+        axis.checked_add_unsigned(rank)
+    } else {
+        Some(axis)
+    };
     let index = index.and_then(|index| usize::try_from(index).ok());
     index.filter(|&index| index < rank).ok_or_else(|| Value {
         op,
@@ -273,5 +329,8 @@ fn bytes_of(dtype: DType, shape: &Shape) -> Option<usize> {
 }
 
 fn too_large(op: &'static str, dims: &[usize]) -> Error {
-    TooLarge { op, dims: dims.to_vec() }
+    TooLarge {
+        op,
+        dims: dims.to_vec(),
+    }
 }

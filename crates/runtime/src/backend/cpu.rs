@@ -62,7 +62,11 @@ impl Backend for Cpu {
             return None;
         }
         host::advise_huge(host, bytes);
-        Some(RawMemory { handle: host as usize, host, bytes })
+        Some(RawMemory {
+            handle: host as usize,
+            host,
+            bytes,
+        })
     }
 
     unsafe fn free(&self, memory: RawMemory) {
@@ -75,17 +79,15 @@ impl Backend for Cpu {
 
 fn layout(bytes: usize) -> Option<Layout> {
     let align = if bytes >= HUGE { HUGE } else { LINE };
-    Layout::from_size_align(bytes, align).ok().filter(|layout| layout.size() > 0)
+    Layout::from_size_align(bytes, align)
+        .ok()
+        .filter(|layout| layout.size() > 0)
 }
 
 struct CpuQueue;
 
 impl Queue for CpuQueue {
-    unsafe fn submit(
-        &mut self,
-        plan: &Plan<'_>,
-        timeline: &'static Timeline,
-    ) -> Result<Progress> {
+    unsafe fn submit(&mut self, plan: &Plan<'_>, timeline: &'static Timeline) -> Result<Progress> {
         // SAFETY: passed on from the caller.
         unsafe { run(plan)? };
         timeline.advance();
@@ -114,7 +116,12 @@ unsafe fn run(plan: &Plan<'_>) -> Result<()> {
     let piece = |units: Range<usize>| {
         with_scratch(plan.scratch, |scratch| {
             let params = plan.params.bytes();
-            let mut call = Call { params, pointers: pointers.get(), units, scratch };
+            let mut call = Call {
+                params,
+                pointers: pointers.get(),
+                units,
+                scratch,
+            };
             // SAFETY: the caller vouches for the plan, and each unit is given out once.
             unsafe { function(&mut call) };
         });
@@ -123,7 +130,10 @@ unsafe fn run(plan: &Plan<'_>) -> Result<()> {
         1 => catch_unwind(AssertUnwindSafe(|| piece(0..plan.grid.units))).map_err(text_of),
         _ => catch_unwind(AssertUnwindSafe(|| piece(0..plan.grid.units))).map_err(text_of),
     };
-    outcome.map_err(|message| Error::KernelPanicked { kernel: plan.kernel.name, message })
+    outcome.map_err(|message| Error::KernelPanicked {
+        kernel: plan.kernel.name,
+        message,
+    })
 }
 
 /// Binding pointers on their way to the crew's threads.
@@ -175,8 +185,11 @@ fn with_scratch<R>(bytes: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
 
 /// A panic's message.
 fn text_of(payload: Box<dyn Any + Send>) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
 }
 
 /// What the operating system tells.
@@ -184,7 +197,9 @@ mod host {
     /// The processor's name.
     pub(super) fn product() -> String {
         let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let name = info.lines().find_map(|line| line.strip_prefix("model name"));
+        let name = info
+            .lines()
+            .find_map(|line| line.strip_prefix("model name"));
         name.map_or_else(
             || std::env::consts::ARCH.to_owned(),
             |name| name.trim_start_matches([' ', '\t', ':']).to_owned(),
@@ -194,10 +209,16 @@ mod host {
     /// Physical memory in bytes.
     pub(super) fn memory() -> usize {
         // SAFETY: plain queries with no arguments to get wrong.
-        let (pages, size) =
-            unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+        let (pages, size) = unsafe {
+            (
+                libc::sysconf(libc::_SC_PHYS_PAGES),
+                libc::sysconf(libc::_SC_PAGESIZE),
+            )
+        };
         let product = usize::try_from(pages).ok().zip(usize::try_from(size).ok());
-        product.and_then(|(pages, size)| pages.checked_mul(size)).unwrap_or(usize::MAX)
+        product
+            .and_then(|(pages, size)| pages.checked_mul(size))
+            .unwrap_or(usize::MAX)
     }
 
     /// Asks for huge pages where they exist; a wish, so its failure is nobody's concern.

@@ -52,11 +52,7 @@ pub(crate) trait Queue: Send {
     ///
     /// # Safety
     /// As for [`crate::Stream::submit`].
-    unsafe fn submit(
-        &mut self,
-        plan: &Plan<'_>,
-        timeline: &'static Timeline,
-    ) -> Result<Progress>;
+    unsafe fn submit(&mut self, plan: &Plan<'_>, timeline: &'static Timeline) -> Result<Progress>;
 
     /// Makes later plans wait for `ticket` of another stream, without blocking the host.
     fn wait_for(&mut self, producer: &'static StreamShared, ticket: Ticket) -> Result<()>;

@@ -16,7 +16,10 @@ use std::{
     sync::Arc,
 };
 
-#[expect(clippy::disallowed_types, reason = "the log of a device for tests, on nobody's fast path")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the log of a device for tests, on nobody's fast path"
+)]
 type Shared<T> = Arc<std::sync::Mutex<T>>;
 
 /// What a null device did, and the power to say what is done.
@@ -80,7 +83,9 @@ impl PlanRecord {
             grid: plan.grid,
             scratch: plan.scratch,
             params: plan.params.bytes().to_vec(),
-            bindings: bindings.map(|b| (b.buffer.memory(), b.offset, b.access)).collect(),
+            bindings: bindings
+                .map(|b| (b.buffer.memory(), b.offset, b.access))
+                .collect(),
         }
     }
 }
@@ -108,7 +113,10 @@ impl Null {
             synchronous,
             max_streams: 1024,
         };
-        let backend = NullBackend { caps, null: null.clone() };
+        let backend = NullBackend {
+            caps,
+            null: null.clone(),
+        };
         (Device::register("null", Box::new(backend)), null)
     }
 
@@ -146,7 +154,9 @@ impl Null {
 
 #[expect(clippy::disallowed_types, reason = "as for `Shared`")]
 fn lock<T>(shared: &Shared<T>) -> std::sync::MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    shared
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 struct NullBackend {
@@ -161,13 +171,21 @@ impl Backend for NullBackend {
 
     fn queue(&self, stream: usize) -> Result<Box<dyn Queue>> {
         let synchronous = self.caps.synchronous;
-        Ok(Box::new(NullQueue { stream, synchronous, null: self.null.clone() }))
+        Ok(Box::new(NullQueue {
+            stream,
+            synchronous,
+            null: self.null.clone(),
+        }))
     }
 
     fn allocate(&self, bytes: usize) -> Option<RawMemory> {
         // SAFETY: classes are never empty.
         let host = unsafe { alloc_zeroed(Layout::from_size_align(bytes, 64).ok()?) };
-        (!host.is_null()).then_some(RawMemory { handle: host as usize, host, bytes })
+        (!host.is_null()).then_some(RawMemory {
+            handle: host as usize,
+            host,
+            bytes,
+        })
     }
 
     unsafe fn free(&self, memory: RawMemory) {
@@ -185,29 +203,44 @@ struct NullQueue {
 }
 
 impl Queue for NullQueue {
-    unsafe fn submit(
-        &mut self,
-        plan: &Plan<'_>,
-        timeline: &'static Timeline,
-    ) -> Result<Progress> {
+    unsafe fn submit(&mut self, plan: &Plan<'_>, timeline: &'static Timeline) -> Result<Progress> {
         let (stream, plan) = (self.stream, PlanRecord::of(plan));
-        let ticket = if self.synchronous { timeline.advance() } else { timeline.issue() };
-        self.null.note(Entry::Plan { stream, ticket: ticket.number(), plan });
+        let ticket = if self.synchronous {
+            timeline.advance()
+        } else {
+            timeline.issue()
+        };
+        self.null.note(Entry::Plan {
+            stream,
+            ticket: ticket.number(),
+            plan,
+        });
         if self.synchronous {
             return Ok(Progress::Done);
         }
-        lock(&self.null.running).push(Running { stream, ticket, timeline });
+        lock(&self.null.running).push(Running {
+            stream,
+            ticket,
+            timeline,
+        });
         Ok(Progress::Running(ticket))
     }
 
     fn wait_for(&mut self, producer: &'static StreamShared, ticket: Ticket) -> Result<()> {
         let (stream, producer) = (self.stream, producer.index);
-        self.null.note(Entry::Wait { stream, producer, ticket: ticket.number() });
+        self.null.note(Entry::Wait {
+            stream,
+            producer,
+            ticket: ticket.number(),
+        });
         Ok(())
     }
 
     unsafe fn upload(&mut self, memory: RawMemory, bytes: &[u8]) -> Result<()> {
-        self.null.note(Entry::Upload { stream: self.stream, bytes: bytes.len() });
+        self.null.note(Entry::Upload {
+            stream: self.stream,
+            bytes: bytes.len(),
+        });
         // SAFETY: passed on from the caller; the null device's memory is host memory.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.host, bytes.len()) };
         Ok(())

@@ -4,11 +4,18 @@ use crate::{DType, Error, Result, Tensor};
 
 /// All arguments live on the device of the first.
 pub(crate) fn same_device(op: &'static str, arguments: &[(&'static str, &Tensor)]) -> Result<()> {
-    let Some((_, first)) = arguments.first() else { return Ok(()) };
+    let Some((_, first)) = arguments.first() else {
+        return Ok(());
+    };
     for (argument, tensor) in arguments {
         if tensor.device() != first.device() {
             let (found, expected) = (tensor.device().name(), first.device().name());
-            return Err(Error::Device { op, argument, found, expected });
+            return Err(Error::Device {
+                op,
+                argument,
+                found,
+                expected,
+            });
         }
     }
     Ok(())
@@ -26,11 +33,20 @@ pub(crate) fn dtype(
         return Ok(());
     }
     let names: Vec<_> = allowed.iter().map(|dtype| dtype.name()).collect();
-    Err(Error::DType { op, argument, found, expected: names.join(", ") })
+    Err(Error::DType {
+        op,
+        argument,
+        found,
+        expected: names.join(", "),
+    })
 }
 
 /// All arguments have the element type of the first.
 pub(crate) fn same_dtype(op: &'static str, arguments: &[(&'static str, &Tensor)]) -> Result<()> {
-    let Some((_, first)) = arguments.first() else { return Ok(()) };
-    arguments.iter().try_for_each(|(argument, tensor)| dtype(op, argument, tensor, &[first.dtype()]))
+    let Some((_, first)) = arguments.first() else {
+        return Ok(());
+    };
+    arguments
+        .iter()
+        .try_for_each(|(argument, tensor)| dtype(op, argument, tensor, &[first.dtype()]))
 }

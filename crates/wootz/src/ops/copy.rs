@@ -63,7 +63,10 @@ fn plan<'a>(x: &'a Tensor, out: &'a Tensor) -> Plan<'a> {
         .cost(bytes as u64, 0)
 }
 
-const KERNEL: Kernel = Kernel { name: "copy", body: Body::Native(kernel) };
+const KERNEL: Kernel = Kernel {
+    name: "copy",
+    body: Body::Native(kernel),
+};
 
 unsafe fn kernel(call: &mut Call<'_>) {
     let params: Params = *call.params();
@@ -92,7 +95,15 @@ fn cases(cases: &mut Cases) {
         |x| copy(&x[0]),
         move |x| Expected::exact(dtype, x[0].clone()).with_signed_zero(),
     );
-    for dims in [&[][..], &[0], &[1], &[3, 0, 2], &[17, 5], &[2, 3, 1, 7], &[130, 70]] {
+    for dims in [
+        &[][..],
+        &[0],
+        &[1],
+        &[3, 0, 2],
+        &[17, 5],
+        &[2, 3, 1, 7],
+        &[130, 70],
+    ] {
         let input = cases.input(dims, 0.0, 100.0);
         cases.add(
             format!("{dims:?}"),

@@ -43,13 +43,19 @@ pub fn softmax(x: &Tensor, axis: isize) -> Result<Tensor> {
 
 fn plan<'a>(x: &'a Tensor, out: &'a Tensor) -> Plan<'a> {
     let length = x.dims()[x.rank() - 1];
-    let params = Params { rows: (x.count() / length) as u64, length: length as u64 };
+    let params = Params {
+        rows: (x.count() / length) as u64,
+        length: length as u64,
+    };
     let kernel = match x.dtype() {
         DType::F16 => kernel::<half::f16>,
         DType::BF16 => kernel::<half::bf16>,
         _ => kernel::<f32>,
     };
-    let kernel = Kernel { name: "softmax", body: Body::Native(kernel) };
+    let kernel = Kernel {
+        name: "softmax",
+        body: Body::Native(kernel),
+    };
     Plan::new(kernel, Grid::units(params.rows as usize), &params)
         .read(x.buffer(), x.byte_offset())
         .write(out.buffer(), out.byte_offset())
@@ -63,9 +69,14 @@ unsafe fn kernel<T: crate::Element>(call: &mut Call<'_>) {
         let (x, out) = unsafe {
             let x = call.pointer::<T>(0).add(row * length);
             let out = call.pointer::<T>(1).add(row * length);
-            (std::slice::from_raw_parts(x, length), std::slice::from_raw_parts_mut(out, length))
+            (
+                std::slice::from_raw_parts(x, length),
+                std::slice::from_raw_parts_mut(out, length),
+            )
         };
-        let max = x.iter().fold(f64::NEG_INFINITY, |max, x| max.max(x.to_f64()));
+        let max = x
+            .iter()
+            .fold(f64::NEG_INFINITY, |max, x| max.max(x.to_f64()));
         let sum: f64 = x.iter().map(|x| (x.to_f64() - max).exp()).sum();
         for (out, x) in out.iter_mut().zip(x) {
             *out = T::from_f64((x.to_f64() - max).exp() / sum);
@@ -81,17 +92,30 @@ fn reference(lane: &[f64]) -> Vec<f64> {
 
 fn cases(cases: &mut Cases) {
     let dtype = cases.dtype();
-    for dims in [&[1][..], &[7], &[3, 0], &[0, 3], &[5, 17], &[2, 3, 33], &[3, 1025]] {
+    for dims in [
+        &[1][..],
+        &[7],
+        &[3, 0],
+        &[0, 3],
+        &[5, 17],
+        &[2, 3, 33],
+        &[3, 1025],
+    ] {
         for axis in 0..dims.len() {
             let input = cases.input(dims, -8.0, 8.0);
             let run = move |x: &[Tensor]| softmax(&x[0], axis as isize);
-            cases.add(format!("{dims:?} axis {axis}"), vec![input], run, move |x| {
-                Expected::relative(dtype, x[0].map_lanes(axis, reference), 32.0)
-            });
+            cases.add(
+                format!("{dims:?} axis {axis}"),
+                vec![input],
+                run,
+                move |x| Expected::relative(dtype, x[0].map_lanes(axis, reference), 32.0),
+            );
         }
     }
 }
 
 fn benches(dtype: DType) -> Vec<Bench> {
-    Bench::memory(dtype, &[&[64, 1024], &[4096, 4096]], 2, |x| softmax(&x[0], -1))
+    Bench::memory(dtype, &[&[64, 1024], &[4096, 4096]], 2, |x| {
+        softmax(&x[0], -1)
+    })
 }
