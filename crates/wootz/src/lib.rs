@@ -18,6 +18,7 @@
 
 pub mod case;
 pub mod conformance;
+pub mod cpu;
 mod dtype;
 mod error;
 mod layout;

@@ -1,0 +1,3 @@
+//! The CPU's kernels: one body per kernel, written over vectors of any width.
+
+pub mod simd;

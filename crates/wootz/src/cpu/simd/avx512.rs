@@ -1,0 +1,139 @@
+//! Sixteen lanes with AVX-512 F, BW, DQ and VL.
+
+use super::avx2::{self, halves_max, halves_min, halves_sum};
+use super::{Job, Simd};
+use half::{bf16, f16};
+use std::arch::x86_64::*;
+
+const LANES: usize = 16;
+const FLOOR: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+const CEIL: i32 = _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC;
+const TRUNC: i32 = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
+const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+
+/// The token of [`Level::Avx512`](super::Level::Avx512).
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512(());
+
+/// Runs `job` compiled for this level.
+///
+/// # Safety
+/// [`Level::Avx512`](super::Level::Avx512) is available.
+#[target_feature(
+    enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"
+)]
+pub unsafe fn enter<J: Job>(job: J) -> J::Output {
+    job.run(Avx512(()))
+}
+
+/// The first `n` lanes.
+#[inline(always)]
+fn first(n: usize) -> __mmask16 {
+    ((1u32 << n.min(LANES)) - 1) as __mmask16
+}
+
+/// Rounds each lane to bf16, to nearest even; a NaN becomes a quiet one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn round_bf16(a: __m512) -> __m256i {
+    let x = _mm512_castps_si512(a);
+    let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(x), _mm512_set1_epi32(1));
+    let up = _mm512_add_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(0x7fff)), odd);
+    let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+    let kept = _mm512_mask_or_epi32(up, nan, x, _mm512_set1_epi32(0x0040_0000));
+    _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(kept))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn widen_bf16(a: __m256i) -> __m512 {
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(a)))
+}
+
+impl Simd for Avx512 {
+    const LANES: usize = LANES;
+    type F32 = __m512;
+    type I32 = __m512i;
+    type Mask = __mmask16;
+
+    avx2::intrinsics! {
+        fn splat(x: f32) -> __m512 = _mm512_set1_ps(x);
+        fn add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
+        fn sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
+        fn mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps(a, b);
+        fn div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps(a, b);
+        fn fma(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps(a, b, c);
+        fn fnma(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fnmadd_ps(a, b, c);
+        fn sqrt(a: __m512) -> __m512 = _mm512_sqrt_ps(a);
+        fn min(a: __m512, b: __m512) -> __m512 = _mm512_min_ps(a, b);
+        fn max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps(a, b);
+        fn floor(a: __m512) -> __m512 = _mm512_roundscale_ps::<FLOOR>(a);
+        fn ceil(a: __m512) -> __m512 = _mm512_roundscale_ps::<CEIL>(a);
+        fn trunc(a: __m512) -> __m512 = _mm512_roundscale_ps::<TRUNC>(a);
+        fn round(a: __m512) -> __m512 = _mm512_roundscale_ps::<NEAREST>(a);
+
+        fn eq(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b);
+        fn lt(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+        fn le(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
+        fn is_nan(a: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+        fn select(m: __mmask16, a: __m512, b: __m512) -> __m512 = _mm512_mask_blend_ps(m, b, a);
+        fn select_i32(m: __mmask16, a: __m512i, b: __m512i) -> __m512i = _mm512_mask_blend_epi32(m, b, a);
+        fn mask_and(a: __mmask16, b: __mmask16) -> __mmask16 = a & b;
+        fn mask_or(a: __mmask16, b: __mmask16) -> __mmask16 = a | b;
+        fn mask_xor(a: __mmask16, b: __mmask16) -> __mmask16 = a ^ b;
+        fn mask_not(a: __mmask16) -> __mmask16 = !a;
+        fn mask_bits(a: __mmask16) -> u32 = u32::from(a);
+
+        fn splat_i32(x: i32) -> __m512i = _mm512_set1_epi32(x);
+        fn add_i32(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32(a, b);
+        fn sub_i32(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32(a, b);
+        fn mul_i32(a: __m512i, b: __m512i) -> __m512i = _mm512_mullo_epi32(a, b);
+        fn and(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
+        fn or(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
+        fn xor(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512(a, b);
+        fn shl(a: __m512i, n: u32) -> __m512i = _mm512_sllv_epi32(a, _mm512_set1_epi32(n as i32));
+        fn shr(a: __m512i, n: u32) -> __m512i = _mm512_srlv_epi32(a, _mm512_set1_epi32(n as i32));
+        fn sar(a: __m512i, n: u32) -> __m512i = _mm512_srav_epi32(a, _mm512_set1_epi32(n as i32));
+        fn eq_i32(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpeq_epi32_mask(a, b);
+        fn gt_i32(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpgt_epi32_mask(a, b);
+        fn iota() -> __m512i = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+
+        fn to_i32(a: __m512) -> __m512i = _mm512_cvttps_epi32(a);
+        fn to_f32(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
+        fn bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
+        fn from_bits(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
+
+        fn sum(a: __m512) -> f32 =
+            halves_sum(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)));
+        fn max_lane(a: __m512) -> f32 =
+            halves_max(_mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)));
+        fn min_lane(a: __m512) -> f32 =
+            halves_min(_mm256_min_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)));
+    }
+
+    avx2::memory! {
+        load(src: f32) -> __m512 = |p| _mm512_loadu_ps(p);
+        load_i32(src: i32) -> __m512i = |p| _mm512_loadu_si512(p.cast());
+        load_f16(src: f16) -> __m512 = |p| _mm512_cvtph_ps(_mm256_loadu_si256(p.cast()));
+        load_bf16(src: bf16) -> __m512 = |p| widen_bf16(_mm256_loadu_si256(p.cast()));
+        store(dst: f32, a: __m512) = |p| _mm512_storeu_ps(p, a);
+        store_i32(dst: i32, a: __m512i) = |p| _mm512_storeu_si512(p.cast(), a);
+        store_f16(dst: f16, a: __m512) = |p| _mm256_storeu_si256(p.cast(), _mm512_cvtps_ph::<NEAREST>(a));
+        store_bf16(dst: bf16, a: __m512) = |p| _mm256_storeu_si256(p.cast(), round_bf16(a));
+        load_first(src: f32, fill) -> __m512 =
+            |p, n| _mm512_mask_loadu_ps(_mm512_set1_ps(fill), first(n), p);
+        load_first_f16(src: f16, fill) -> __m512 = |p, n| {
+            let wide = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(n), p.cast()));
+            _mm512_mask_blend_ps(first(n), _mm512_set1_ps(fill), wide)
+        };
+        load_first_bf16(src: bf16, fill) -> __m512 = |p, n| {
+            let wide = widen_bf16(_mm256_maskz_loadu_epi16(first(n), p.cast()));
+            _mm512_mask_blend_ps(first(n), _mm512_set1_ps(fill), wide)
+        };
+        store_first(dst: f32, a: __m512) = |p, n| _mm512_mask_storeu_ps(p, first(n), a);
+        store_first_f16(dst: f16, a: __m512) =
+            |p, n| _mm256_mask_storeu_epi16(p.cast(), first(n), _mm512_cvtps_ph::<NEAREST>(a));
+        store_first_bf16(dst: bf16, a: __m512) =
+            |p, n| _mm256_mask_storeu_epi16(p.cast(), first(n), round_bf16(a));
+    }
+}

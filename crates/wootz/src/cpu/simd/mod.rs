@@ -1,0 +1,68 @@
+//! The vector vocabulary of the CPU kernels.
+//!
+//! A kernel is a [`Job`]: its body is written once over a [`Simd`] token, and [`dispatch`] compiles
+//! it for each [`Level`] and runs the one this machine has. The token is the proof that the
+//! instructions exist, so its methods are safe to call.
+//!
+//! ```
+//! use wootz::cpu::simd::{Job, Simd, dispatch};
+//!
+//! struct Double<'a>(&'a mut [f32]);
+//!
+//! impl Job for Double<'_> {
+//!     type Output = ();
+//!     #[inline(always)]
+//!     fn run<S: Simd>(self, s: S) {
+//!         for chunk in self.0.chunks_mut(S::LANES) {
+//!             let x = s.load_first(chunk, 0.0);
+//!             s.store_first(chunk, s.add(x, x));
+//!         }
+//!     }
+//! }
+//!
+//! let mut x = [1.0, 2.0, 3.0];
+//! dispatch(Double(&mut x));
+//! assert_eq!(x, [2.0, 4.0, 6.0]);
+//! ```
+//!
+//! Everything between `dispatch` and a token's method must be `#[inline(always)]`, closures too
+//! where they hold vector code: a function that stays out of line is compiled without the level's
+//! instructions, and each of its vector operations becomes a call.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod float;
+mod level;
+mod portable;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+pub use float::Float;
+pub use level::{Extensions, Level};
+pub use vector::Simd;
+
+/// Work whose body is compiled once for each level.
+pub trait Job {
+    /// What the body returns.
+    type Output;
+
+    /// The body. Mark it, and what it calls, `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Runs `job` with the instructions of [`Level::current`].
+#[inline]
+pub fn dispatch<J: Job>(job: J) -> J::Output {
+    match Level::current() {
+        // SAFETY: `Level::current` returns only levels that are `available`, here and below.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { avx512::enter(job) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::enter(job) },
+        _ => job.run(portable::Portable),
+    }
+}
