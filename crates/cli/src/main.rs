@@ -1,1 +1,38 @@
-fn main() {}
+//! The command `wootz`: inspect devices, verify ops, benchmark them, measure thread scaling.
+
+mod args;
+mod bench;
+mod check;
+mod devices;
+mod documents;
+mod failure;
+mod info;
+mod inputs;
+mod names;
+mod output;
+mod scale;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let outcome = match &Cli::parse().command {
+        Command::Info(args) => info::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Scale(args) => scale::run(args),
+        Command::Worker(args) => scale::work(args),
+        Command::Completions(args) => documents::completions(args),
+        Command::Man(args) => documents::man(args),
+    };
+    let Err(failure) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    if failure.exit_code() != 0 {
+        eprintln!("wootz: {failure}");
+    }
+    ExitCode::from(failure.exit_code())
+}

@@ -1,0 +1,104 @@
+//! `wootz check`: the conformance suite, on the user's own machine.
+
+use std::io::Write;
+
+use indicatif::ProgressBar;
+use serde::Serialize;
+use wootz::conformance::{self, Outcome};
+use wootz::{DType, Device, table};
+
+use crate::args::Check;
+use crate::devices;
+use crate::failure::Failure;
+use crate::output::{Align, Table, json_lines};
+
+/// One op in one element type on one device, as JSON shows it.
+#[derive(Debug, Serialize)]
+struct Row {
+    op: &'static str,
+    device: &'static str,
+    dtype: &'static str,
+    cases: usize,
+    failed: usize,
+    /// As a multiple of its bound; infinite, so null, where a result is no number at all.
+    worst: f64,
+}
+
+pub fn run(args: &Check) -> Result<(), Failure> {
+    let mut checks: Vec<(Device, &'static table::Row, DType)> = Vec::new();
+    for device in devices::open_or_all(args.device.as_deref())? {
+        for op in table::rows().filter(|row| args.op.is_none_or(|op| op == row.name)) {
+            checks.extend(op.dtypes.iter().map(|dtype| (device, op, *dtype)));
+        }
+    }
+    let progress = ProgressBar::new(checks.len() as u64);
+    let mut outcomes = Vec::new();
+    for (device, op, dtype) in checks {
+        outcomes.push(conformance::check(device, op, dtype));
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    print(args.json, &outcomes)?;
+    verdict(&outcomes)
+}
+
+fn print(json: bool, outcomes: &[Outcome]) -> Result<(), Failure> {
+    let rows: Vec<Row> = outcomes.iter().map(row).collect();
+    if json {
+        return Ok(std::io::stdout()
+            .lock()
+            .write_all(json_lines(&rows).as_bytes())?);
+    }
+    let (left, right) = (Align::Left, Align::Right);
+    let mut table = Table::new(&[
+        ("op", left),
+        ("device", left),
+        ("dtype", left),
+        ("cases", right),
+        ("failed", right),
+        ("worst", right),
+        ("", left),
+    ]);
+    for row in &rows {
+        table.row(vec![
+            row.op.to_owned(),
+            row.device.to_owned(),
+            row.dtype.to_owned(),
+            row.cases.to_string(),
+            row.failed.to_string(),
+            format!("{:.2}", row.worst),
+            if row.failed > 0 { "FAILED" } else { "ok" }.to_owned(),
+        ]);
+    }
+    table.print()
+}
+
+fn row(outcome: &Outcome) -> Row {
+    Row {
+        op: outcome.op,
+        device: outcome.device,
+        dtype: outcome.dtype.name(),
+        cases: outcome.cases,
+        failed: outcome.failed,
+        worst: outcome.worst,
+    }
+}
+
+/// The first failure in words, so that it is seen without reading the table.
+fn verdict(outcomes: &[Outcome]) -> Result<(), Failure> {
+    let failed: Vec<&Outcome> = outcomes
+        .iter()
+        .filter(|outcome| outcome.failed > 0)
+        .collect();
+    let Some(first) = failed.first() else {
+        return Ok(());
+    };
+    let Outcome {
+        op, device, dtype, ..
+    } = first;
+    let what = first.failure.as_deref().unwrap_or("no result");
+    let count = format!("{} of {} checks failed", failed.len(), outcomes.len());
+    Err(Failure::Check(format!(
+        "{count}; the first is {op} {dtype} on {device}: {what}"
+    )))
+}

@@ -1,0 +1,395 @@
+//! The command as its users meet it: output, exit codes, what it says when it is asked nonsense.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const SUBCOMMANDS: [&str; 6] = ["info", "check", "bench", "scale", "completions", "man"];
+
+fn wootz(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wootz"));
+    command.args(args).stdin(Stdio::null());
+    command.output().expect("the command starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
+}
+
+/// Standard output of a run that must succeed and say nothing on standard error.
+fn succeed(args: &[&str]) -> String {
+    let output = wootz(args);
+    assert_eq!(text(&output.stderr), "", "{args:?}");
+    assert_eq!(output.status.code(), Some(0), "{args:?}");
+    text(&output.stdout)
+}
+
+/// The error message of a run that must fail with `code`.
+fn fail(code: i32, args: &[&str]) -> String {
+    let output = wootz(args);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
+    assert_eq!(text(&output.stdout), "", "{args:?}");
+    message
+}
+
+fn objects(lines: &str) -> Vec<Value> {
+    let objects: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+        .collect();
+    assert!(!objects.is_empty(), "no rows");
+    objects
+}
+
+/// The names of an object's fields, in its own order.
+fn fields(line: &str) -> Vec<String> {
+    let first = line.lines().next().expect("a row");
+    let value: Value = serde_json::from_str(first).expect("JSON");
+    let mut names: Vec<String> = value
+        .as_object()
+        .expect("an object")
+        .keys()
+        .cloned()
+        .collect();
+    names.sort_by_key(|name| first.find(&format!("\"{name}\":")));
+    names
+}
+
+/// A path for a file of this test, gone before and after.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        Scratch(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("a plain path")
+    }
+
+    fn read(&self) -> String {
+        std::fs::read_to_string(&self.0).expect("the command wrote it")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn help_teaches_by_example() {
+    for subcommand in SUBCOMMANDS {
+        let help = succeed(&[subcommand, "--help"]);
+        assert!(
+            help.contains("Examples:"),
+            "{subcommand} --help shows no example"
+        );
+        assert!(
+            help.contains(&format!("wootz {subcommand}")),
+            "{subcommand} --help shows no use of it"
+        );
+    }
+    let help = succeed(&["--help"]);
+    assert!(help.contains("Exit codes:"));
+    assert!(
+        SUBCOMMANDS
+            .iter()
+            .all(|subcommand| help.contains(subcommand))
+    );
+    assert!(!help.contains("worker"), "the worker is nobody's business");
+}
+
+#[test]
+fn completions_and_manual_render() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = succeed(&["completions", shell]);
+        assert!(
+            script.contains("wootz") && script.contains("scale"),
+            "{shell}"
+        );
+    }
+    let page = succeed(&["man"]);
+    assert!(page.contains(".TH wootz 1") && page.contains("Exit codes"));
+    let dir = Scratch::new("man");
+    succeed(&["man", "--dir", dir.path()]);
+    for subcommand in SUBCOMMANDS {
+        let page = dir.0.join(format!("wootz-{subcommand}.1"));
+        let page = std::fs::read_to_string(page).expect("a page for each subcommand");
+        assert!(page.contains(&format!(".TH wootz-{subcommand} 1")));
+    }
+    std::fs::remove_dir_all(&dir.0).expect("the pages can go");
+}
+
+#[test]
+fn info_lists_devices_and_ops() {
+    let table = succeed(&["info"]);
+    assert!(table.contains("cpu") && table.contains("softmax"));
+    let devices = objects(&succeed(&["info", "--json"]));
+    let cpu = devices
+        .iter()
+        .find(|device| device["device"] == "cpu")
+        .expect("every machine has a CPU");
+    assert_eq!(
+        cpu["ops"]["softmax"],
+        serde_json::json!(["f32", "f16", "bf16"])
+    );
+    assert_eq!(
+        devices
+            .iter()
+            .filter(|device| device["best"] == true)
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn check_reports_each_type_of_an_op() {
+    let lines = succeed(&["check", "--device", "cpu", "--op", "softmax", "--json"]);
+    assert_eq!(
+        fields(&lines),
+        ["op", "device", "dtype", "cases", "failed", "worst"]
+    );
+    for row in objects(&lines) {
+        assert_eq!((&row["op"], &row["failed"]), (&"softmax".into(), &0.into()));
+        assert!(row["cases"].as_u64() > Some(0) && row["worst"].as_f64() <= Some(1.0));
+    }
+    assert!(succeed(&["check", "--op", "softmax"]).contains("worst"));
+}
+
+#[test]
+fn bench_writes_a_row_for_each_shape() {
+    let file = Scratch::new("bench.jsonl");
+    let args = [
+        "bench",
+        "softmax",
+        "--shape",
+        "64x1024",
+        "--dtype",
+        "f32,bf16",
+        "--json",
+        file.path(),
+    ];
+    let table = succeed(&args);
+    assert!(table.contains("64x1024") && table.contains("fraction"));
+    let names = [
+        "op", "device", "dtype", "shape", "time_us", "gbps", "gflops", "limit", "fraction",
+    ];
+    assert_eq!(fields(&file.read()), names);
+    let rows = objects(&file.read());
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert!(row["time_us"].as_f64() > Some(0.0) && row["gflops"].is_null());
+        let (gbps, limit) = (
+            row["gbps"].as_f64().expect("a rate"),
+            row["limit"].as_f64().expect("a limit"),
+        );
+        assert!((row["fraction"].as_f64().expect("a share") * limit / gbps - 1.0).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn scale_measures_every_mode_and_draws_it() {
+    let (json, plot) = (Scratch::new("scale.jsonl"), Scratch::new("scale.svg"));
+    let args = [
+        "--threads",
+        "2",
+        "--seconds",
+        "0.02",
+        "--json",
+        json.path(),
+        "--plot",
+        plot.path(),
+    ];
+    let table = succeed(&[&["scale", "--device", "cpu"], &args[..]].concat());
+    assert!(table.contains("efficiency"));
+    let names = [
+        "device",
+        "op",
+        "mode",
+        "threads",
+        "ops_per_s",
+        "speedup",
+        "efficiency",
+        "p50_us",
+        "p99_us",
+    ];
+    assert_eq!(fields(&json.read()), names);
+    let rows = objects(&json.read());
+    let pairs: Vec<(&str, u64)> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["mode"].as_str().expect("a name"),
+                row["threads"].as_u64().expect("a count"),
+            )
+        })
+        .collect();
+    let expected: Vec<(&str, u64)> = ["own", "shared", "mutex", "processes"]
+        .into_iter()
+        .flat_map(|mode| [(mode, 1), (mode, 2)])
+        .collect();
+    assert_eq!(pairs, expected);
+    for row in &rows {
+        let number = |name: &str| row[name].as_f64().expect("a number");
+        assert!(number("ops_per_s") > 0.0 && number("p50_us") <= number("p99_us"));
+        assert!((number("efficiency") * number("threads") / number("speedup") - 1.0).abs() < 1e-12);
+    }
+    assert!(plot.read().starts_with("<svg") && plot.read().contains("processes"));
+}
+
+#[test]
+fn json_on_standard_output_stands_alone() {
+    let args = [
+        "scale",
+        "--mode",
+        "own",
+        "--threads",
+        "1",
+        "--seconds",
+        "0.01",
+        "--json",
+        "-",
+    ];
+    assert_eq!(objects(&succeed(&args)).len(), 1);
+}
+
+#[test]
+fn unknown_names_get_a_suggestion() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["check", "--op", "sofmax"], "did you mean 'softmax'?"),
+        (&["bench", "sofmax"], "did you mean 'softmax'?"),
+        (&["scale", "--op", "softmx"], "did you mean 'softmax'?"),
+        (&["scale", "--mode", "mutx"], "did you mean 'mutex'?"),
+        (&["bench", "--dtype", "b16"], "did you mean 'bf16'?"),
+        (&["scale", "--device", "cpo"], "did you mean 'cpu'?"),
+    ];
+    for (args, suggestion) in cases {
+        let message = fail(2, args);
+        assert!(message.contains(suggestion), "{args:?}: {message}");
+    }
+    assert!(fail(2, &["check", "--device", "zz"]).contains("no device named 'zz'; there is cpu"));
+}
+
+#[test]
+fn nonsense_is_refused_with_what_was_wrong() {
+    let cases: [(&[&str], &str); 7] = [
+        (&["scale", "--threads", "0"], "0"),
+        (&["scale", "--threads", "2,x"], "x"),
+        (
+            &["scale", "--seconds", "nan"],
+            "expected a number of seconds",
+        ),
+        (
+            &["bench", "--shape", "64*64"],
+            "a shape is sizes joined by 'x'",
+        ),
+        (
+            &["bench", "softmax", "--shape", "3x3"],
+            "no benchmark of shape 3x3; there is",
+        ),
+        (
+            &["bench", "softmax", "--dtype", "i32"],
+            "no benchmark of softmax in i32",
+        ),
+        (&["frobnicate"], "frobnicate"),
+    ];
+    for (args, reason) in cases {
+        let message = fail(2, args);
+        assert!(message.contains(reason), "{args:?}: {message}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_written_are_named_before_the_work() {
+    for option in ["--plot", "--json"] {
+        // Long enough that a test which waited for it would be noticed.
+        let message = fail(
+            2,
+            &["scale", "--seconds", "3600", option, "/nowhere/at/all.svg"],
+        );
+        assert!(
+            message.contains("cannot write /nowhere/at/all.svg"),
+            "{message}"
+        );
+    }
+    assert!(fail(2, &["bench", "--json", "/nowhere/at/all"]).contains("cannot write"));
+    assert!(
+        fail(2, &["man", "--dir", "/dev/null/pages"]).contains("cannot create /dev/null/pages")
+    );
+}
+
+#[test]
+fn a_failed_run_leaves_an_older_file_alone() {
+    let file = Scratch::new("older.jsonl");
+    std::fs::write(&file.0, "older").expect("a file to keep");
+    fail(
+        2,
+        &[
+            "scale",
+            "--with",
+            "/nowhere/peer",
+            "--threads",
+            "1",
+            "--json",
+            file.path(),
+        ],
+    );
+    assert_eq!(file.read(), "older");
+}
+
+#[test]
+fn a_peer_that_misbehaves_is_a_device_error() {
+    let message = fail(
+        3,
+        &[
+            "scale",
+            "--mode",
+            "own",
+            "--threads",
+            "1",
+            "--with",
+            "/bin/true",
+        ],
+    );
+    assert!(message.contains("/bin/true ended early"), "{message}");
+    let message = fail(
+        3,
+        &[
+            "scale",
+            "--mode",
+            "own",
+            "--threads",
+            "1",
+            "--with",
+            "/bin/echo",
+        ],
+    );
+    assert!(
+        message.contains("/bin/echo said something unexpected"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wootz"));
+    let mut child = command
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(
+        (output.status.code(), text(&output.stderr)),
+        (Some(0), String::new())
+    );
+}
