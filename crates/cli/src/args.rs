@@ -92,8 +92,8 @@ pub struct Check {
 /// memory the copy rate at the same number of bytes, for matrix products the rate of
 /// multiply-adds in registers. FRACTION is the share of that limit which the op reaches.
 ///
-/// On the CPU an op runs on one thread unless WOOTZ_THREADS says otherwise; the limit is then
-/// measured on as many.
+/// On the CPU an op runs on one thread, unless WOOTZ_THREADS says otherwise; the rate of
+/// multiply-adds is that of one thread, times as many.
 #[derive(Debug, Args)]
 #[command(after_long_help = with_exit_codes("Examples:
   wootz bench

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod check;
+mod cpu_threads;
 mod devices;
 mod documents;
 mod failure;
@@ -19,7 +20,14 @@ use clap::Parser;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let outcome = match &Cli::parse().command {
+    let command = Cli::parse().command;
+    if matches!(
+        command,
+        Command::Bench(_) | Command::Scale(_) | Command::Worker(_)
+    ) {
+        cpu_threads::default_to_one();
+    }
+    let outcome = match &command {
         Command::Info(args) => info::run(args),
         Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args),

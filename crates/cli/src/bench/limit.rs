@@ -8,7 +8,7 @@ use wootz::{DType, Device, Tensor, ops};
 use super::fma;
 use super::timing::{Probe, Work};
 use crate::failure::Failure;
-use crate::inputs;
+use crate::{cpu_threads, inputs};
 
 /// The limit for work that moves so many bytes and does so many floating-point operations.
 pub struct Limit {
@@ -76,7 +76,8 @@ impl Limit {
         if self.flops == 0 {
             return Some(copy_rate / 1e9);
         }
-        let fma_rate = fma::FLOPS as f64 / seconds.get(2)?;
+        let one_thread = fma::FLOPS as f64 / seconds.get(2)?;
+        let fma_rate = one_thread * cpu_threads::count() as f64;
         let time = (self.bytes as f64 / copy_rate).max(self.flops as f64 / fma_rate);
         Some(self.flops as f64 / time / 1e9)
     }

@@ -27,8 +27,8 @@ use super::histogram::Histogram;
 use crate::failure::Failure;
 
 /// How long a peer may stay silent beyond the work asked of it: starting an interpreter
-/// and a GPU library takes many seconds, a minute means that it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// and a GPU library takes many seconds, on a busy machine a minute; two mean that it hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Request {
