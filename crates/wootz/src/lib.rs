@@ -21,6 +21,7 @@ pub mod conformance;
 pub mod cpu;
 mod dtype;
 mod error;
+mod graph;
 mod layout;
 pub mod ops;
 pub mod reference;
@@ -29,6 +30,7 @@ mod tensor;
 
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
+pub use graph::Graph;
 pub use layout::{Layout, MAX_RANK, Shape, collapse};
 pub use tensor::Tensor;
 pub use wootz_runtime::{self as runtime, Caps, Device, Event, Stream};
