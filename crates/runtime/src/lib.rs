@@ -8,10 +8,13 @@
 mod backend;
 mod buffer;
 mod caps;
+pub mod crew;
 mod device;
 mod error;
 mod event;
 mod graph;
+pub mod hazard;
+pub mod kernels;
 pub mod plan;
 mod pool;
 pub mod returns;
@@ -19,6 +22,7 @@ pub mod slots;
 mod stream;
 pub mod sync;
 pub mod timeline;
+mod waiters;
 
 pub use backend::null;
 pub use buffer::{Buffer, RawMemory};

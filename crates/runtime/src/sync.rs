@@ -43,3 +43,31 @@ impl<T> UnsafeCell<T> {
         write(self.0.get())
     }
 }
+
+/// A bounded wait before a thread parks: about as long as parking and being woken costs.
+#[derive(Debug, Default)]
+pub struct Spin {
+    #[cfg(not(loom))]
+    since: Option<std::time::Instant>,
+}
+
+impl Spin {
+    /// A wait that has not begun.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Waits a moment; `false` when it is time to park. Under loom that is at once.
+    #[inline]
+    #[cfg(not(loom))]
+    pub fn turn(&mut self) -> bool {
+        const LONGEST: std::time::Duration = std::time::Duration::from_micros(20);
+        (0..8).for_each(|_| hint::spin_loop());
+        self.since.get_or_insert_with(std::time::Instant::now).elapsed() < LONGEST
+    }
+
+    #[cfg(loom)]
+    pub fn turn(&mut self) -> bool {
+        false
+    }
+}

@@ -11,23 +11,15 @@
 //! grows. It is raised with `Release` and read with `Acquire`: who sees a ticket done sees
 //! what its work wrote.
 //!
-//! Waiting is where a wake-up could be lost. The waiter writes its waker and then looks at
-//! `done`; the completer writes `done` and then looks for wakers. Each puts a `SeqCst` fence
-//! between its write and its look, so at least one of them sees the other: the waiter finds
-//! the ticket done, or the completer finds the waker. (`Release` and `Acquire` alone allow
-//! both to miss.) `waiting` counts waiters so that a completer with none pays one load for
-//! its look; it is raised before the waiter's fence, so the same argument covers it.
-//!
-//! A waker is a boxed pointer in the waiter's slot, and whoever swaps it out owns it: the
-//! completer, to wake it, or the waiter, to replace or remove it. A waiter that gives up
-//! takes its waker and frees its slot, and nothing is left behind.
+//! How waiters and completers find each other without losing a wake-up is told in
+//! `waiters.rs`: every write that ends a wait, of `done` or of `fault`, is followed by
+//! `Waiters::wake`, and every `Waiters::register` by another look.
 //!
 //! [`advance`](Timeline::advance) needs no fence. It raises `done` first and `issued` after,
 //! with `Release`. A ticket becomes known only by its return or through `issued`, and either
 //! way its learner sees `done` already there; so nobody can be waiting for it.
 
 use std::{
-    convert::Infallible,
     fmt,
     future::Future,
     ops::Deref,
@@ -37,20 +29,17 @@ use std::{
 };
 
 use crate::{
-    slots::{Lease, Slots},
+    slots::Lease,
     sync::{
+        Spin,
         atomic::{
-            AtomicPtr, AtomicU64, AtomicUsize,
-            Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
-            fence,
+            AtomicPtr, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
-        hint, thread,
+        thread,
     },
+    waiters::Waiters,
 };
-
-/// Looks at the ticket before a waiting thread parks: a few microseconds, about what parking
-/// and being woken would cost.
-const SPINS: usize = if cfg!(loom) { 0 } else { 100 };
 
 /// A place in the order of one stream's submissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -94,13 +83,7 @@ pub struct Timeline {
     issued: AtomicU64,
     done: AtomicU64,
     fault: AtomicPtr<Fault>,
-    waiting: AtomicUsize,
-    waiters: Slots<Waiter>,
-}
-
-struct Waiter {
-    ticket: AtomicU64,
-    waker: AtomicPtr<Waker>,
+    waiters: Waiters,
 }
 
 impl Timeline {
@@ -110,8 +93,7 @@ impl Timeline {
             issued: AtomicU64::new(0),
             done: AtomicU64::new(0),
             fault: AtomicPtr::new(ptr::null_mut()),
-            waiting: AtomicUsize::new(0),
-            waiters: Slots::new(Slots::<Waiter>::MOST),
+            waiters: Waiters::new(),
         }
     }
 
@@ -163,7 +145,7 @@ impl Timeline {
     /// Any thread may call it, in any order: progress never goes back.
     pub fn complete(&self, ticket: Ticket) {
         if self.done.fetch_max(ticket.0, Release) < ticket.0 {
-            self.wake(ticket);
+            self.waiters.wake(ticket.0);
         }
     }
 
@@ -179,7 +161,7 @@ impl Timeline {
             // SAFETY: the box was made above, and the exchange did not publish it.
             drop(unsafe { Box::from_raw(fault) });
         }
-        self.wake(Ticket(u64::MAX));
+        self.waiters.wake(u64::MAX);
     }
 
     /// The fault that broke the stream, if one did.
@@ -195,11 +177,14 @@ impl Timeline {
     /// The stream's fault, even when `ticket` itself was done before it; or a ticket that
     /// this stream never issued, which would never be done.
     pub fn wait(&self, ticket: Ticket) -> Result<(), Fault> {
-        for _ in 0..SPINS {
+        let mut spin = Spin::new();
+        loop {
             if let Some(outcome) = self.outcome(ticket) {
                 return outcome;
             }
-            hint::spin_loop();
+            if !spin.turn() {
+                break;
+            }
         }
         let waker = Waker::from(std::sync::Arc::new(Unpark(thread::current())));
         let mut ready = Ready::new(self, ticket);
@@ -228,24 +213,6 @@ impl Timeline {
             )))
         })
     }
-
-    /// Wakes those who wait for tickets up to `ticket`. The caller has just written what
-    /// they wait for.
-    fn wake(&self, ticket: Ticket) {
-        fence(SeqCst);
-        if self.waiting.load(Relaxed) == 0 {
-            return;
-        }
-        for (_, waiter) in self.waiters.iter() {
-            // Relaxed: the fences order these. A slot that changes hands meanwhile costs at
-            // most a needless wake-up, which every waiter allows for.
-            if waiter.ticket.load(Relaxed) <= ticket.0
-                && let Some(waker) = waiter.swap(None)
-            {
-                waker.wake();
-            }
-        }
-    }
 }
 
 impl Default for Timeline {
@@ -271,26 +238,6 @@ impl fmt::Debug for Timeline {
             .field("completed", &self.completed().0)
             .field("fault", &self.fault())
             .finish_non_exhaustive()
-    }
-}
-
-impl Waiter {
-    /// Puts `waker` into the slot and returns the one that was there.
-    fn swap(&self, waker: Option<Waker>) -> Option<Waker> {
-        let new = waker.map_or(ptr::null_mut(), |waker| Box::into_raw(Box::new(waker)));
-        if new.is_null() && self.waker.load(Relaxed).is_null() {
-            return None;
-        }
-        let old = self.waker.swap(new, AcqRel);
-        // SAFETY: every pointer in the slot came from a box here, and a swap hands each to
-        // one thread only.
-        (!old.is_null()).then(|| *unsafe { Box::from_raw(old) })
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        self.swap(None);
     }
 }
 
@@ -321,71 +268,26 @@ impl<T: Deref<Target = Timeline>> Ready<T> {
             lease: None,
         }
     }
-
-    /// Puts `waker` where a completer finds it. `false` when no slot is left.
-    fn register(&mut self, waker: &Waker) -> bool {
-        let timeline = &*self.timeline;
-        if self.lease.is_none() {
-            let make = |_| {
-                let (ticket, waker) = (AtomicU64::new(0), AtomicPtr::new(ptr::null_mut()));
-                Ok::<_, Infallible>(Waiter { ticket, waker })
-            };
-            let Ok(lease) = timeline.waiters.acquire(make);
-            self.lease = lease;
-            timeline
-                .waiting
-                .fetch_add(usize::from(self.lease.is_some()), Relaxed);
-        }
-        let Some(lease) = &self.lease else {
-            return false;
-        };
-        let waiter = timeline
-            .waiters
-            .get(lease.index())
-            .expect("a leased slot is made");
-        waiter.ticket.store(self.ticket.0, Relaxed);
-        waiter.swap(Some(waker.clone()));
-        true
-    }
-
-    fn deregister(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            let waiters = &self.timeline.waiters;
-            waiters
-                .get(lease.index())
-                .expect("a leased slot is made")
-                .swap(None);
-            self.timeline.waiting.fetch_sub(1, Relaxed);
-            waiters.release(lease);
-        }
-    }
 }
 
 impl<T: Deref<Target = Timeline> + Unpin> Future for Ready<T> {
     type Output = Result<(), Fault>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut outcome = self.timeline.outcome(self.ticket);
-        if outcome.is_none() {
-            if !self.register(context.waker()) {
-                context.waker().wake_by_ref();
-            }
-            fence(SeqCst);
-            outcome = self.timeline.outcome(self.ticket);
-        }
-        match outcome {
-            Some(outcome) => {
-                self.deregister();
-                Poll::Ready(outcome)
-            }
-            None => Poll::Pending,
-        }
+        let Self { timeline, ticket, lease } = &mut *self;
+        let outcome = timeline.outcome(*ticket).or_else(|| {
+            timeline.waiters.register(lease, ticket.0, context.waker());
+            timeline.outcome(*ticket)
+        });
+        let Some(outcome) = outcome else { return Poll::Pending };
+        timeline.waiters.deregister(lease);
+        Poll::Ready(outcome)
     }
 }
 
 impl<T: Deref<Target = Timeline>> Drop for Ready<T> {
     fn drop(&mut self) {
-        self.deregister();
+        self.timeline.waiters.deregister(&mut self.lease);
     }
 }
 

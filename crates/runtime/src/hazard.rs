@@ -1,0 +1,146 @@
+//! What must come between two plans: nothing, a barrier, or a wait for another stream.
+//!
+//! Pure bookkeeping, no device and no thread. A stream whose backend runs plans side by side
+//! asks its [`Hazards`] before each plan; a stream that uses what others produce asks its
+//! [`Waits`].
+
+use crate::timeline::Ticket;
+
+/// Accesses remembered since the last barrier. Past this many, a barrier costs less than
+/// the search for a reason not to place one.
+const MOST: usize = 64;
+
+/// One use of a byte range of a buffer by a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The buffer's identity.
+    pub buffer: u64,
+    /// The first byte.
+    pub start: u64,
+    /// One past the last byte.
+    pub end: u64,
+    /// Whether the bytes are written; otherwise they are only read.
+    pub write: bool,
+}
+
+impl Access {
+    fn is_empty(&self) -> bool {
+        self.start >= self.end
+    }
+
+    /// Whether the order of the two shows: they share a byte and one writes it.
+    fn conflicts(&self, other: &Self) -> bool {
+        (self.write || other.write)
+            && self.buffer == other.buffer
+            && self.start < other.end
+            && other.start < self.end
+    }
+
+    /// Grows over `other` if that covers exactly the bytes of both.
+    fn absorb(&mut self, other: &Self) -> bool {
+        let joined = self.buffer == other.buffer
+            && self.write == other.write
+            && self.start <= other.end
+            && other.start <= self.end;
+        if joined {
+            self.start = self.start.min(other.start);
+            self.end = self.end.max(other.end);
+        }
+        joined
+    }
+}
+
+/// What must come before a plan in its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The plan may run beside the ones before it.
+    Nothing,
+    /// The plan must see all that came before it.
+    Barrier,
+}
+
+/// The accesses of one stream since its last barrier.
+#[derive(Debug, Default)]
+pub struct Hazards {
+    open: Vec<Access>,
+    /// More was accessed than is remembered; only a barrier makes the picture whole again.
+    overflowed: bool,
+}
+
+impl Hazards {
+    /// A stream in which nothing is open.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a plan with these accesses and says what must come before it: a barrier if it
+    /// reads what an open plan writes, or writes what one reads or writes.
+    pub fn plan(&mut self, accesses: &[Access]) -> Order {
+        let conflict = |access: &Access| self.open.iter().any(|open| open.conflicts(access));
+        let used = || accesses.iter().filter(|access| !access.is_empty());
+        let full = self.overflowed || self.open.len() + used().count() > MOST;
+        let order = if !self.open.is_empty() && (full || used().any(conflict)) {
+            self.barrier();
+            Order::Barrier
+        } else {
+            Order::Nothing
+        };
+        used().for_each(|access| self.remember(access));
+        order
+    }
+
+    /// Forgets everything: a barrier was placed, or a wait that orders as much.
+    pub fn barrier(&mut self) {
+        self.open.clear();
+        self.overflowed = false;
+    }
+
+    fn remember(&mut self, access: &Access) {
+        if self.open.iter_mut().any(|open| open.absorb(access)) {
+            return;
+        }
+        if self.open.len() < MOST {
+            self.open.push(*access);
+        } else {
+            self.overflowed = true;
+        }
+    }
+}
+
+/// The waits that one stream has placed for the others, by their index.
+#[derive(Debug)]
+pub struct Waits {
+    own: usize,
+    /// Per stream, the highest ticket that this stream already waits for.
+    placed: Vec<Ticket>,
+}
+
+impl Waits {
+    /// No waits placed yet by stream `own`.
+    pub fn new(own: usize) -> Self {
+        Self { own, placed: Vec::new() }
+    }
+
+    /// Whether a wait for `ticket` of `stream` must be placed now, which is then remembered:
+    /// not for the stream itself, and not if it already waits for this ticket or a later one.
+    pub fn need(&mut self, stream: usize, ticket: Ticket) -> bool {
+        if stream == self.own || self.placed.get(stream).is_some_and(|&placed| placed >= ticket) {
+            return false;
+        }
+        if stream >= self.placed.len() {
+            self.placed.resize(stream + 1, Ticket::ZERO);
+        }
+        let needed = ticket > self.placed[stream];
+        self.placed[stream] = self.placed[stream].max(ticket);
+        needed
+    }
+
+    /// The waits that a plan needs which uses what `producers` made: one per stream, for the
+    /// latest ticket, and none that is placed already.
+    pub fn plan(&mut self, producers: &[(usize, Ticket)]) -> impl Iterator<Item = (usize, Ticket)> {
+        producers.iter().filter_map(move |&(stream, ticket)| {
+            let later = |&(other, later): &(usize, Ticket)| other == stream && later > ticket;
+            (!producers.iter().any(later) && self.need(stream, ticket)).then_some((stream, ticket))
+        })
+    }
+}

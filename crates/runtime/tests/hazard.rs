@@ -1,0 +1,153 @@
+#![cfg(not(loom))]
+//! Hazards and waits against models that remember everything.
+
+use proptest::{collection::vec, prelude::*};
+use wootz_runtime::{
+    hazard::{Access, Hazards, Order, Waits},
+    timeline::Ticket,
+};
+
+fn read(buffer: u64, start: u64, end: u64) -> Access {
+    Access { buffer, start, end, write: false }
+}
+
+fn write(buffer: u64, start: u64, end: u64) -> Access {
+    Access { buffer, start, end, write: true }
+}
+
+/// Byte by byte, without a clever thought.
+fn conflict(a: &Access, b: &Access) -> bool {
+    a.buffer == b.buffer
+        && (a.write || b.write)
+        && (a.start..a.end).any(|byte| (b.start..b.end).contains(&byte))
+}
+
+#[test]
+fn each_kind_of_hazard_places_one_barrier() {
+    for (first, second) in [
+        (write(1, 0, 8), read(1, 4, 6)),
+        (read(1, 0, 8), write(1, 7, 9)),
+        (write(1, 0, 8), write(1, 0, 1)),
+    ] {
+        let mut hazards = Hazards::new();
+        assert_eq!(hazards.plan(&[first]), Order::Nothing);
+        assert_eq!(hazards.plan(&[second]), Order::Barrier, "{first:?}, {second:?}");
+        assert_eq!(hazards.plan(&[read(2, 0, 8)]), Order::Nothing);
+    }
+}
+
+#[test]
+fn reads_neighbours_other_buffers_and_empty_ranges_run_side_by_side() {
+    let mut hazards = Hazards::new();
+    for access in [
+        read(1, 0, 8),
+        read(1, 4, 12),
+        write(1, 12, 16),
+        write(2, 0, 8),
+        write(1, 3, 3),
+        read(1, 14, 13),
+        write(u64::MAX, u64::MAX - 1, u64::MAX),
+    ] {
+        assert_eq!(hazards.plan(&[access]), Order::Nothing, "{access:?}");
+    }
+}
+
+#[test]
+fn a_plan_may_write_what_it_reads() {
+    let in_place = [read(1, 0, 8), write(1, 0, 8)];
+    let mut hazards = Hazards::new();
+    assert_eq!(hazards.plan(&in_place), Order::Nothing);
+    assert_eq!(hazards.plan(&in_place), Order::Barrier);
+}
+
+#[test]
+fn many_open_accesses_end_in_a_barrier_and_not_in_endless_memory() {
+    let mut hazards = Hazards::new();
+    let barriers = (0..1_000)
+        .filter(|&buffer| hazards.plan(&[write(buffer, 0, 8)]) == Order::Barrier)
+        .count();
+    assert_eq!(barriers, 1_000_usize.div_ceil(64) - 1);
+}
+
+#[test]
+fn a_plan_too_large_to_remember_is_followed_by_a_barrier() {
+    let all: Vec<_> = (0..65).map(|buffer| write(buffer, 0, 8)).collect();
+    let mut hazards = Hazards::new();
+    assert_eq!(hazards.plan(&all), Order::Nothing);
+    assert_eq!(hazards.plan(&[read(64, 0, 8)]), Order::Barrier);
+    assert_eq!(hazards.plan(&[read(0, 0, 8)]), Order::Nothing);
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    (0..3_u64, 0..12_u64, 0..6_u64, any::<bool>())
+        .prop_map(|(buffer, start, len, write)| Access { buffer, start, end: start + len, write })
+}
+
+proptest! {
+    /// Barriers come exactly where the model, which remembers every access since the last
+    /// barrier, finds a conflict. (Few enough accesses here that none is forgotten.)
+    #[test]
+    fn barriers_come_exactly_where_order_shows(
+        plans in vec(vec(access(), 0..4), 0..16),
+    ) {
+        let mut hazards = Hazards::new();
+        let mut open: Vec<Access> = Vec::new();
+        for plan in plans {
+            let shows = plan.iter().any(|a| open.iter().any(|b| conflict(a, b)));
+            if shows {
+                open.clear();
+            }
+            let expected = if shows { Order::Barrier } else { Order::Nothing };
+            prop_assert_eq!(hazards.plan(&plan), expected);
+            open.extend(plan);
+        }
+    }
+
+    /// With any number of accesses no conflict goes without a barrier.
+    #[test]
+    fn no_conflict_is_missed_when_much_is_open(
+        plans in vec(vec((0..200_u64, any::<bool>()), 0..90), 0..12),
+    ) {
+        let mut hazards = Hazards::new();
+        let mut open: Vec<Access> = Vec::new();
+        for plan in plans {
+            let plan: Vec<_> = plan
+                .into_iter()
+                .map(|(buffer, write)| Access { buffer, start: 0, end: 4, write })
+                .collect();
+            let shows = plan.iter().any(|a| open.iter().any(|b| conflict(a, b)));
+            let order = hazards.plan(&plan);
+            prop_assert!(!shows || order == Order::Barrier);
+            if order == Order::Barrier {
+                open.clear();
+            }
+            open.extend(plan);
+        }
+    }
+
+    /// After a plan's waits, everything it uses is covered; no wait is placed twice, for the
+    /// stream itself, or for less than the plan needs of that stream.
+    #[test]
+    fn waits_cover_what_is_used_and_no_more(
+        plans in vec(vec((0..4_usize, 0..20_u64), 0..6), 0..20),
+    ) {
+        const OWN: usize = 2;
+        let mut waits = Waits::new(OWN);
+        let mut covered = [0; 4];
+        for plan in plans {
+            let producers: Vec<_> =
+                plan.iter().map(|&(stream, ticket)| (stream, Ticket::from_number(ticket))).collect();
+            let placed: Vec<_> = waits.plan(&producers).collect();
+            for (stream, ticket) in placed {
+                prop_assert_ne!(stream, OWN);
+                let most = plan.iter().filter(|use_| use_.0 == stream).map(|use_| use_.1).max();
+                prop_assert_eq!(Some(ticket.number()), most);
+                prop_assert!(ticket.number() > covered[stream]);
+                covered[stream] = ticket.number();
+            }
+            for (stream, ticket) in plan {
+                prop_assert!(stream == OWN || covered[stream] >= ticket);
+            }
+        }
+    }
+}
