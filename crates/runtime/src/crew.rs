@@ -237,7 +237,7 @@ impl fmt::Debug for Crew {
 }
 
 /// Does all units on this thread.
-fn alone(units: usize, work: &Work<'_>) -> Result<(), UnitPanicked> {
+pub(crate) fn alone(units: usize, work: &Work<'_>) -> Result<(), UnitPanicked> {
     if units == 0 {
         return Ok(());
     }

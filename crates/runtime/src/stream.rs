@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result, StreamName},
     event::Event,
     graph::Recorder,
+    hazard::Waits,
     plan::Plan,
     pool::{Pool, class_of},
     returns::ReturnList,
@@ -78,6 +79,7 @@ impl fmt::Debug for StreamShared {
 pub(crate) struct Core {
     queue: Box<dyn Queue>,
     pool: Pool,
+    waits: Waits,
     recorder: Option<Recorder>,
 }
 
@@ -106,6 +108,7 @@ impl Slot {
         let core = Core {
             queue,
             pool: Pool::new(),
+            waits: Waits::new(index),
             recorder: None,
         };
         Ok(Slot {
@@ -250,7 +253,7 @@ impl Stream {
             return Ok(());
         }
         for binding in &plan.bindings {
-            self.meet(&mut *core.queue, binding.buffer)?;
+            self.meet(core, binding.buffer)?;
         }
         // SAFETY: passed on from the caller.
         let progress = unsafe { core.queue.submit(plan, &self.shared().timeline)? };
@@ -277,7 +280,7 @@ impl Stream {
     }
 
     /// Makes the stream wait, on the device, for the producer of a buffer from elsewhere.
-    fn meet(&self, queue: &mut dyn Queue, buffer: &Buffer) -> Result<()> {
+    fn meet(&self, core: &mut Core, buffer: &Buffer) -> Result<()> {
         buffer.check_contents()?;
         if buffer.is_home(self.shared()) {
             return Ok(());
@@ -286,9 +289,25 @@ impl Stream {
             buffer.set_shared();
         }
         match buffer.producer() {
-            Some((producer, ticket)) if !buffer.is_ready() => queue.wait_for(producer, ticket),
+            Some((producer, ticket)) if !buffer.is_ready() => self.follow(core, producer, ticket),
             _ => Ok(()),
         }
+    }
+
+    /// Makes the stream wait, on the device, for `ticket` of `producer`, unless it does already.
+    fn follow(
+        &self,
+        core: &mut Core,
+        producer: &'static StreamShared,
+        ticket: Ticket,
+    ) -> Result<()> {
+        if let Some(fault) = producer.timeline.fault() {
+            return Err(producer.fault(fault));
+        }
+        if core.waits.need(producer.index, ticket) {
+            core.queue.wait_for(producer, ticket)?;
+        }
+        Ok(())
     }
 
     /// A new buffer with these bytes.
@@ -311,7 +330,11 @@ impl Stream {
         if event.is_done() || std::ptr::eq(event.stream(), self.shared()) {
             return Ok(());
         }
-        self.core().queue.wait_for(event.stream(), event.ticket())
+        if event.stream().device != self.device() {
+            // No device waits for another: the host does.
+            return event.wait();
+        }
+        self.follow(&mut self.core(), event.stream(), event.ticket())
     }
 
     /// Blocks until all that this stream was given is done.

@@ -5,6 +5,7 @@ use super::{Backend, Progress, Queue};
 use crate::{
     buffer::RawMemory,
     caps::{Caps, Family},
+    crew::{self, Crew, UnitPanicked},
     error::{Error, Result},
     plan::{Body, Call, Cost, Plan},
     stream::StreamShared,
@@ -13,10 +14,9 @@ use crate::{
 use smallvec::SmallVec;
 use std::{
     alloc::{Layout, alloc, dealloc},
-    any::Any,
     cell::RefCell,
     ops::Range,
-    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// Alignment of small blocks: a cache line, and the widest vector.
@@ -113,11 +113,10 @@ unsafe fn run(plan: &Plan<'_>) -> Result<()> {
         .map(|binding| binding.buffer.memory().host.wrapping_add(binding.offset))
         .collect();
     let pointers = Pointers(&pointers);
-    let piece = |units: Range<usize>| {
+    let piece = |units: Range<usize>, _worker: usize| {
         with_scratch(plan.scratch, |scratch| {
-            let params = plan.params.bytes();
             let mut call = Call {
-                params,
+                params: plan.params.bytes(),
                 pointers: pointers.get(),
                 units,
                 scratch,
@@ -126,11 +125,15 @@ unsafe fn run(plan: &Plan<'_>) -> Result<()> {
             unsafe { function(&mut call) };
         });
     };
-    let outcome = match width(plan.cost, plan.grid.units) {
-        1 => catch_unwind(AssertUnwindSafe(|| piece(0..plan.grid.units))).map_err(text_of),
-        _ => catch_unwind(AssertUnwindSafe(|| piece(0..plan.grid.units))).map_err(text_of),
+    let done = match width(plan.cost, plan.grid.units) {
+        1 => crew::alone(plan.grid.units, &piece),
+        width => {
+            let large = Large::start();
+            let fair = Crew::global().width() / large.running;
+            Crew::global().run(plan.grid.units, width.min(fair), &piece)
+        }
     };
-    outcome.map_err(|message| Error::KernelPanicked {
+    done.map_err(|UnitPanicked { message }| Error::KernelPanicked {
         kernel: plan.kernel.name,
         message,
     })
@@ -161,6 +164,27 @@ fn width(cost: Cost, units: usize) -> usize {
     pieces.min(units).max(1)
 }
 
+/// A large plan that is running. They count themselves, so that the threads that run some get a
+/// fair share of the cores and not each all of them.
+struct Large {
+    running: usize,
+}
+
+static LARGE: AtomicUsize = AtomicUsize::new(0);
+
+impl Large {
+    fn start() -> Large {
+        let before = LARGE.fetch_add(1, Ordering::Relaxed);
+        Large { running: before + 1 }
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        LARGE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Calls `f` with this thread's scratch memory, grown to `bytes`.
 fn with_scratch<R>(bytes: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
     #[derive(Clone, Copy)]
@@ -181,15 +205,6 @@ fn with_scratch<R>(bytes: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
         // SAFETY: the vector holds that many initialised bytes, borrowed for the call.
         f(unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), needed * LINE) })
     })
-}
-
-/// A panic's message.
-fn text_of(payload: Box<dyn Any + Send>) -> String {
-    let text = payload
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_default()
 }
 
 /// What the operating system tells.
