@@ -64,7 +64,8 @@ pub type Work<'a> = dyn Fn(Range<usize>, usize) + Sync + 'a;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a unit of work panicked: {message}")]
 pub struct UnitPanicked {
-    message: String,
+    /// What the panic said.
+    pub message: String,
 }
 
 /// `WOOTZ_THREADS` does not hold a number of threads.
@@ -88,7 +89,9 @@ pub fn threads() -> Result<NonZeroUsize, BadThreads> {
 }
 
 fn parse_threads(value: &str) -> Result<NonZeroUsize, BadThreads> {
-    value.trim().parse().map_err(|_| BadThreads { value: value.to_owned() })
+    value.trim().parse().map_err(|_| BadThreads {
+        value: value.to_owned(),
+    })
 }
 
 fn available() -> NonZeroUsize {
@@ -139,7 +142,10 @@ unsafe impl Send for Deck {}
 impl Crew {
     /// A crew in which up to `threads` share a job, the caller included.
     pub fn new(threads: NonZeroUsize) -> Self {
-        let seat = || Seat { state: AtomicU32::new(IDLE), thread: UnsafeCell::new(None) };
+        let seat = || Seat {
+            state: AtomicU32::new(IDLE),
+            thread: UnsafeCell::new(None),
+        };
         let deck = Deck {
             busy: AtomicBool::new(false),
             job: UnsafeCell::new(None),
@@ -147,7 +153,9 @@ impl Crew {
             panic: AtomicPtr::new(ptr::null_mut()),
             seats: (1..threads.get()).map(|_| Padded(seat())).collect(),
         };
-        Self { deck: Arc::new(deck) }
+        Self {
+            deck: Arc::new(deck),
+        }
     }
 
     /// The crew of the process, of [`threads`] threads; a bad `WOOTZ_THREADS` counts as unset.
@@ -178,7 +186,12 @@ impl Crew {
         // SAFETY: only the lifetime changes, and the reference is used by nobody after
         // `dismiss` below: not by this thread, and not by helpers, who have left by then.
         let work = unsafe { mem::transmute::<&Work<'_>, &'static Work<'static>>(work) };
-        let job = Job { work, units, width: helpers + 1, caller: thread::current() };
+        let job = Job {
+            work,
+            units,
+            width: helpers + 1,
+            caller: thread::current(),
+        };
         // SAFETY: `busy` makes this thread the only publisher, and no helper works.
         deck.job.with_mut(|slot| unsafe { *slot = Some(job) });
         deck.next.0.store(0, Relaxed);
@@ -194,7 +207,9 @@ impl Crew {
             return Ok(());
         }
         // SAFETY: a worker leaked it from a box, and the swap gave it to this thread.
-        Err(UnitPanicked { message: *unsafe { Box::from_raw(panicked) } })
+        Err(UnitPanicked {
+            message: *unsafe { Box::from_raw(panicked) },
+        })
     }
 
     /// Makes the threads of the first `helpers` seats; says how many there are. The caller
@@ -203,13 +218,19 @@ impl Crew {
         let hired = |worker: usize| {
             let deck = Arc::clone(&self.deck);
             // SAFETY: the caller holds `busy`.
-            self.deck.seats[worker - 1].0.thread.with_mut(|thread| unsafe {
-                if (*thread).is_none() {
-                    let name = format!("wootz-{worker}");
-                    *thread = thread::Builder::new().name(name).spawn(move || deck.serve(worker)).ok();
-                }
-                (*thread).is_some()
-            })
+            self.deck.seats[worker - 1]
+                .0
+                .thread
+                .with_mut(|thread| unsafe {
+                    if (*thread).is_none() {
+                        let name = format!("wootz-{worker}");
+                        *thread = thread::Builder::new()
+                            .name(name)
+                            .spawn(move || deck.serve(worker))
+                            .ok();
+                    }
+                    (*thread).is_some()
+                })
         };
         (1..=helpers).take_while(|&worker| hired(worker)).count()
     }
@@ -232,7 +253,9 @@ impl Drop for Crew {
 
 impl fmt::Debug for Crew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Crew").field("width", &self.width()).finish_non_exhaustive()
+        f.debug_struct("Crew")
+            .field("width", &self.width())
+            .finish_non_exhaustive()
     }
 }
 
@@ -241,8 +264,9 @@ pub(crate) fn alone(units: usize, work: &Work<'_>) -> Result<(), UnitPanicked> {
     if units == 0 {
         return Ok(());
     }
-    catch_unwind(AssertUnwindSafe(|| work(0..units, 0)))
-        .map_err(|panic| UnitPanicked { message: message(panic) })
+    catch_unwind(AssertUnwindSafe(|| work(0..units, 0))).map_err(|panic| UnitPanicked {
+        message: message(panic),
+    })
 }
 
 /// What a panic said. A payload that is no text is leaked: dropping it could panic again.
@@ -264,7 +288,10 @@ impl Deck {
         while seat.accept() {
             self.labour(worker);
             // SAFETY: the caller cannot finish and change the job before `leave` says so.
-            seat.leave(|| self.job.with(|job| unsafe { &*job }.as_ref().map(|job| job.caller.clone())));
+            seat.leave(|| {
+                self.job
+                    .with(|job| unsafe { &*job }.as_ref().map(|job| job.caller.clone()))
+            });
         }
     }
 
@@ -273,7 +300,9 @@ impl Deck {
     fn labour(&self, worker: usize) {
         self.job.with(|job| {
             // SAFETY: see above; the job stays as it is until all such threads are through.
-            let Some(job) = (unsafe { &*job }) else { return };
+            let Some(job) = (unsafe { &*job }) else {
+                return;
+            };
             while let Some(range) = self.claim(job) {
                 let unit = AssertUnwindSafe(|| (job.work)(range, worker));
                 if let Err(panic) = catch_unwind(unit) {
@@ -301,7 +330,11 @@ impl Deck {
 
     fn report(&self, message: String) {
         let message = Box::into_raw(Box::new(message));
-        if self.panic.compare_exchange(ptr::null_mut(), message, Release, Relaxed).is_err() {
+        if self
+            .panic
+            .compare_exchange(ptr::null_mut(), message, Release, Relaxed)
+            .is_err()
+        {
             // SAFETY: the box was made above, and the exchange did not publish it.
             drop(unsafe { Box::from_raw(message) });
         }
@@ -327,7 +360,9 @@ impl Seat {
         loop {
             match self.state.load(Relaxed) {
                 INVITED => {
-                    let won = self.state.compare_exchange(INVITED, WORKING, Acquire, Relaxed);
+                    let won = self
+                        .state
+                        .compare_exchange(INVITED, WORKING, Acquire, Relaxed);
                     if won.is_ok() {
                         return true;
                     }
@@ -345,7 +380,11 @@ impl Seat {
 
     /// Helper: has no more to do with the job; wakes the caller if that waits for it.
     fn leave(&self, caller: impl FnOnce() -> Option<thread::Thread>) {
-        if self.state.compare_exchange(WORKING, IDLE, Release, Relaxed).is_err() {
+        if self
+            .state
+            .compare_exchange(WORKING, IDLE, Release, Relaxed)
+            .is_err()
+        {
             let caller = caller();
             self.state.store(IDLE, Release);
             if let Some(caller) = caller {
@@ -356,13 +395,19 @@ impl Seat {
 
     /// Caller: takes the invitation back, or waits until the helper has left.
     fn dismiss(&self) {
-        if self.state.compare_exchange(INVITED, IDLE, Relaxed, Acquire).is_ok() {
+        if self
+            .state
+            .compare_exchange(INVITED, IDLE, Relaxed, Acquire)
+            .is_ok()
+        {
             return;
         }
         let mut spin = Spin::new();
         while self.state.load(Acquire) == WORKING {
             if !spin.turn() {
-                let _ = self.state.compare_exchange(WORKING, AWAITED, Relaxed, Relaxed);
+                let _ = self
+                    .state
+                    .compare_exchange(WORKING, AWAITED, Relaxed, Relaxed);
                 break;
             }
         }

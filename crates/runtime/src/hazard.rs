@@ -4,33 +4,33 @@
 //! asks its [`Hazards`] before each plan; a stream that uses what others produce asks its
 //! [`Waits`].
 
-use crate::timeline::Ticket;
+use crate::{plan::Access, timeline::Ticket};
 
-/// Accesses remembered since the last barrier. Past this many, a barrier costs less than
+/// Uses remembered since the last barrier. Past this many, a barrier costs less than
 /// the search for a reason not to place one.
 const MOST: usize = 64;
 
-/// One use of a byte range of a buffer by a plan.
+/// A plan's use of a byte range of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
+pub struct Use {
     /// The buffer's identity.
     pub buffer: u64,
     /// The first byte.
     pub start: u64,
     /// One past the last byte.
     pub end: u64,
-    /// Whether the bytes are written; otherwise they are only read.
-    pub write: bool,
+    /// How the bytes are used.
+    pub access: Access,
 }
 
-impl Access {
+impl Use {
     fn is_empty(&self) -> bool {
         self.start >= self.end
     }
 
     /// Whether the order of the two shows: they share a byte and one writes it.
     fn conflicts(&self, other: &Self) -> bool {
-        (self.write || other.write)
+        (self.access.writes() || other.access.writes())
             && self.buffer == other.buffer
             && self.start < other.end
             && other.start < self.end
@@ -39,7 +39,7 @@ impl Access {
     /// Grows over `other` if that covers exactly the bytes of both.
     fn absorb(&mut self, other: &Self) -> bool {
         let joined = self.buffer == other.buffer
-            && self.write == other.write
+            && self.access.writes() == other.access.writes()
             && self.start <= other.end
             && other.start <= self.end;
         if joined {
@@ -59,11 +59,11 @@ pub enum Order {
     Barrier,
 }
 
-/// The accesses of one stream since its last barrier.
+/// What one stream has used since its last barrier.
 #[derive(Debug, Default)]
 pub struct Hazards {
-    open: Vec<Access>,
-    /// More was accessed than is remembered; only a barrier makes the picture whole again.
+    open: Vec<Use>,
+    /// More was used than is remembered; only a barrier makes the picture whole again.
     overflowed: bool,
 }
 
@@ -73,11 +73,11 @@ impl Hazards {
         Self::default()
     }
 
-    /// Adds a plan with these accesses and says what must come before it: a barrier if it
+    /// Adds a plan with these uses and says what must come before it: a barrier if it
     /// reads what an open plan writes, or writes what one reads or writes.
-    pub fn plan(&mut self, accesses: &[Access]) -> Order {
-        let conflict = |access: &Access| self.open.iter().any(|open| open.conflicts(access));
-        let used = || accesses.iter().filter(|access| !access.is_empty());
+    pub fn plan(&mut self, uses: &[Use]) -> Order {
+        let conflict = |new: &Use| self.open.iter().any(|open| open.conflicts(new));
+        let used = || uses.iter().filter(|new| !new.is_empty());
         let full = self.overflowed || self.open.len() + used().count() > MOST;
         let order = if !self.open.is_empty() && (full || used().any(conflict)) {
             self.barrier();
@@ -85,7 +85,7 @@ impl Hazards {
         } else {
             Order::Nothing
         };
-        used().for_each(|access| self.remember(access));
+        used().for_each(|new| self.remember(new));
         order
     }
 
@@ -95,12 +95,12 @@ impl Hazards {
         self.overflowed = false;
     }
 
-    fn remember(&mut self, access: &Access) {
-        if self.open.iter_mut().any(|open| open.absorb(access)) {
+    fn remember(&mut self, new: &Use) {
+        if self.open.iter_mut().any(|open| open.absorb(new)) {
             return;
         }
         if self.open.len() < MOST {
-            self.open.push(*access);
+            self.open.push(*new);
         } else {
             self.overflowed = true;
         }
@@ -118,13 +118,21 @@ pub struct Waits {
 impl Waits {
     /// No waits placed yet by stream `own`.
     pub fn new(own: usize) -> Self {
-        Self { own, placed: Vec::new() }
+        Self {
+            own,
+            placed: Vec::new(),
+        }
     }
 
     /// Whether a wait for `ticket` of `stream` must be placed now, which is then remembered:
     /// not for the stream itself, and not if it already waits for this ticket or a later one.
     pub fn need(&mut self, stream: usize, ticket: Ticket) -> bool {
-        if stream == self.own || self.placed.get(stream).is_some_and(|&placed| placed >= ticket) {
+        if stream == self.own
+            || self
+                .placed
+                .get(stream)
+                .is_some_and(|&placed| placed >= ticket)
+        {
             return false;
         }
         if stream >= self.placed.len() {

@@ -92,8 +92,13 @@ fn idle<E>() -> *mut Waiter<E> {
 impl<K: Hash + Eq, V, E: Clone> KernelCache<K, V, E> {
     /// An empty cache.
     pub fn new() -> Self {
-        let buckets = (0..BUCKETS).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
-        Self { buckets, owned: PhantomData }
+        let buckets = (0..BUCKETS)
+            .map(|_| AtomicPtr::new(ptr::null_mut()))
+            .collect();
+        Self {
+            buckets,
+            owned: PhantomData,
+        }
     }
 
     /// The kernel of `key`, if it has been compiled. Never waits.
@@ -119,7 +124,11 @@ impl<K: Hash + Eq, V, E: Clone> KernelCache<K, V, E> {
             if let Some(value) = entry.value() {
                 return Ok(value);
             }
-            if entry.queue.compare_exchange(idle(), ptr::null_mut(), AcqRel, Relaxed).is_ok() {
+            if entry
+                .queue
+                .compare_exchange(idle(), ptr::null_mut(), AcqRel, Relaxed)
+                .is_ok()
+            {
                 return entry.compile(compile);
             }
             if let Outcome::Failed(error) = entry.join() {
@@ -142,7 +151,12 @@ impl<K: Hash + Eq, V, E: Clone> KernelCache<K, V, E> {
             return entry;
         }
         let (value, queue) = (AtomicPtr::new(ptr::null_mut()), AtomicPtr::new(idle()));
-        let new = Box::into_raw(Box::new(Entry { key, value, queue, next: head }));
+        let new = Box::into_raw(Box::new(Entry {
+            key,
+            value,
+            queue,
+            next: head,
+        }));
         loop {
             match bucket.compare_exchange(head, new, AcqRel, Acquire) {
                 // SAFETY: just published from a box; it lives as long as the cache.

@@ -63,7 +63,10 @@ impl Spin {
     pub fn turn(&mut self) -> bool {
         const LONGEST: std::time::Duration = std::time::Duration::from_micros(20);
         (0..8).for_each(|_| hint::spin_loop());
-        self.since.get_or_insert_with(std::time::Instant::now).elapsed() < LONGEST
+        self.since
+            .get_or_insert_with(std::time::Instant::now)
+            .elapsed()
+            < LONGEST
     }
 
     #[cfg(loom)]

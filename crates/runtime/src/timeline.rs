@@ -274,12 +274,18 @@ impl<T: Deref<Target = Timeline> + Unpin> Future for Ready<T> {
     type Output = Result<(), Fault>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { timeline, ticket, lease } = &mut *self;
+        let Self {
+            timeline,
+            ticket,
+            lease,
+        } = &mut *self;
         let outcome = timeline.outcome(*ticket).or_else(|| {
             timeline.waiters.register(lease, ticket.0, context.waker());
             timeline.outcome(*ticket)
         });
-        let Some(outcome) = outcome else { return Poll::Pending };
+        let Some(outcome) = outcome else {
+            return Poll::Pending;
+        };
         timeline.waiters.deregister(lease);
         Poll::Ready(outcome)
     }

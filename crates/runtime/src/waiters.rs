@@ -42,7 +42,10 @@ struct Waiter {
 
 impl Waiters {
     pub(crate) fn new() -> Self {
-        Self { waiting: AtomicUsize::new(0), slots: Slots::new(Slots::<Waiter>::MOST) }
+        Self {
+            waiting: AtomicUsize::new(0),
+            slots: Slots::new(Slots::<Waiter>::MOST),
+        }
     }
 
     /// Puts `waker` where the completer of `ticket` finds it, into the slot of `lease` or a
@@ -52,7 +55,8 @@ impl Waiters {
         if lease.is_none() {
             let Ok(new) = self.slots.acquire(|_| Ok::<_, Infallible>(Waiter::new()));
             *lease = new;
-            self.waiting.fetch_add(usize::from(lease.is_some()), Relaxed);
+            self.waiting
+                .fetch_add(usize::from(lease.is_some()), Relaxed);
         }
         match lease {
             Some(lease) => {
@@ -96,13 +100,18 @@ impl Waiters {
     }
 
     fn waiter(&self, lease: &Lease) -> &Waiter {
-        self.slots.get(lease.index()).expect("a leased slot is made")
+        self.slots
+            .get(lease.index())
+            .expect("a leased slot is made")
     }
 }
 
 impl Waiter {
     fn new() -> Self {
-        Self { ticket: AtomicU64::new(0), waker: AtomicPtr::new(ptr::null_mut()) }
+        Self {
+            ticket: AtomicU64::new(0),
+            waker: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 
     /// Puts `waker` into the slot and returns the one that was there.

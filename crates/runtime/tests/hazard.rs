@@ -3,22 +3,33 @@
 
 use proptest::{collection::vec, prelude::*};
 use wootz_runtime::{
-    hazard::{Access, Hazards, Order, Waits},
+    Access,
+    hazard::{Hazards, Order, Use, Waits},
     timeline::Ticket,
 };
 
-fn read(buffer: u64, start: u64, end: u64) -> Access {
-    Access { buffer, start, end, write: false }
+fn read(buffer: u64, start: u64, end: u64) -> Use {
+    Use {
+        buffer,
+        start,
+        end,
+        access: Access::Read,
+    }
 }
 
-fn write(buffer: u64, start: u64, end: u64) -> Access {
-    Access { buffer, start, end, write: true }
+fn write(buffer: u64, start: u64, end: u64) -> Use {
+    Use {
+        buffer,
+        start,
+        end,
+        access: Access::Write,
+    }
 }
 
 /// Byte by byte, without a clever thought.
-fn conflict(a: &Access, b: &Access) -> bool {
+fn conflict(a: &Use, b: &Use) -> bool {
     a.buffer == b.buffer
-        && (a.write || b.write)
+        && (a.access != Access::Read || b.access != Access::Read)
         && (a.start..a.end).any(|byte| (b.start..b.end).contains(&byte))
 }
 
@@ -31,7 +42,11 @@ fn each_kind_of_hazard_places_one_barrier() {
     ] {
         let mut hazards = Hazards::new();
         assert_eq!(hazards.plan(&[first]), Order::Nothing);
-        assert_eq!(hazards.plan(&[second]), Order::Barrier, "{first:?}, {second:?}");
+        assert_eq!(
+            hazards.plan(&[second]),
+            Order::Barrier,
+            "{first:?}, {second:?}"
+        );
         assert_eq!(hazards.plan(&[read(2, 0, 8)]), Order::Nothing);
     }
 }
@@ -39,7 +54,7 @@ fn each_kind_of_hazard_places_one_barrier() {
 #[test]
 fn reads_neighbours_other_buffers_and_empty_ranges_run_side_by_side() {
     let mut hazards = Hazards::new();
-    for access in [
+    for new in [
         read(1, 0, 8),
         read(1, 4, 12),
         write(1, 12, 16),
@@ -48,7 +63,7 @@ fn reads_neighbours_other_buffers_and_empty_ranges_run_side_by_side() {
         read(1, 14, 13),
         write(u64::MAX, u64::MAX - 1, u64::MAX),
     ] {
-        assert_eq!(hazards.plan(&[access]), Order::Nothing, "{access:?}");
+        assert_eq!(hazards.plan(&[new]), Order::Nothing, "{new:?}");
     }
 }
 
@@ -61,7 +76,7 @@ fn a_plan_may_write_what_it_reads() {
 }
 
 #[test]
-fn many_open_accesses_end_in_a_barrier_and_not_in_endless_memory() {
+fn many_open_uses_end_in_a_barrier_and_not_in_endless_memory() {
     let mut hazards = Hazards::new();
     let barriers = (0..1_000)
         .filter(|&buffer| hazards.plan(&[write(buffer, 0, 8)]) == Order::Barrier)
@@ -78,20 +93,29 @@ fn a_plan_too_large_to_remember_is_followed_by_a_barrier() {
     assert_eq!(hazards.plan(&[read(0, 0, 8)]), Order::Nothing);
 }
 
-fn access() -> impl Strategy<Value = Access> {
-    (0..3_u64, 0..12_u64, 0..6_u64, any::<bool>())
-        .prop_map(|(buffer, start, len, write)| Access { buffer, start, end: start + len, write })
+fn any_use() -> impl Strategy<Value = Use> {
+    let access = prop_oneof![
+        Just(Access::Read),
+        Just(Access::Write),
+        Just(Access::Update)
+    ];
+    (0..3_u64, 0..12_u64, 0..6_u64, access).prop_map(|(buffer, start, len, access)| Use {
+        buffer,
+        start,
+        end: start + len,
+        access,
+    })
 }
 
 proptest! {
-    /// Barriers come exactly where the model, which remembers every access since the last
-    /// barrier, finds a conflict. (Few enough accesses here that none is forgotten.)
+    /// Barriers come exactly where the model, which remembers every use since the last
+    /// barrier, finds a conflict. (Few enough uses here that none is forgotten.)
     #[test]
     fn barriers_come_exactly_where_order_shows(
-        plans in vec(vec(access(), 0..4), 0..16),
+        plans in vec(vec(any_use(), 0..4), 0..16),
     ) {
         let mut hazards = Hazards::new();
-        let mut open: Vec<Access> = Vec::new();
+        let mut open: Vec<Use> = Vec::new();
         for plan in plans {
             let shows = plan.iter().any(|a| open.iter().any(|b| conflict(a, b)));
             if shows {
@@ -103,17 +127,17 @@ proptest! {
         }
     }
 
-    /// With any number of accesses no conflict goes without a barrier.
+    /// With any number of uses no conflict goes without a barrier.
     #[test]
     fn no_conflict_is_missed_when_much_is_open(
         plans in vec(vec((0..200_u64, any::<bool>()), 0..90), 0..12),
     ) {
         let mut hazards = Hazards::new();
-        let mut open: Vec<Access> = Vec::new();
+        let mut open: Vec<Use> = Vec::new();
         for plan in plans {
             let plan: Vec<_> = plan
                 .into_iter()
-                .map(|(buffer, write)| Access { buffer, start: 0, end: 4, write })
+                .map(|(buffer, writes)| if writes { write(buffer, 0, 4) } else { read(buffer, 0, 4) })
                 .collect();
             let shows = plan.iter().any(|a| open.iter().any(|b| conflict(a, b)));
             let order = hazards.plan(&plan);
@@ -140,7 +164,7 @@ proptest! {
             let placed: Vec<_> = waits.plan(&producers).collect();
             for (stream, ticket) in placed {
                 prop_assert_ne!(stream, OWN);
-                let most = plan.iter().filter(|use_| use_.0 == stream).map(|use_| use_.1).max();
+                let most = plan.iter().filter(|made| made.0 == stream).map(|made| made.1).max();
                 prop_assert_eq!(Some(ticket.number()), most);
                 prop_assert!(ticket.number() > covered[stream]);
                 covered[stream] = ticket.number();

@@ -1,0 +1,99 @@
+#![cfg(loom)]
+//! Slots under every interleaving.
+
+use std::convert::Infallible;
+
+use loom::{cell::UnsafeCell, sync::Arc, thread};
+use wootz_runtime::slots::{Lease, Slots};
+
+/// Contents that only the owner touches; loom reports two who do so without order.
+struct Owned(UnsafeCell<usize>);
+
+// SAFETY: only the holder of the slot's lease reaches the cell, in `count`.
+unsafe impl Sync for Owned {}
+
+fn acquire(slots: &Slots<Owned>) -> Option<Lease> {
+    let Ok(lease) = slots.acquire(|_| Ok::<_, Infallible>(Owned(UnsafeCell::new(0))));
+    lease
+}
+
+/// Counts one use of a leased slot and says how many there were.
+fn count(slots: &Slots<Owned>, lease: &Lease) -> usize {
+    let Owned(cell) = slots.get(lease.index()).unwrap();
+    // SAFETY: the lease is held.
+    cell.with_mut(|uses| unsafe {
+        *uses += 1;
+        *uses
+    })
+}
+
+#[test]
+fn contents_pass_whole_from_owner_to_owner() {
+    loom::model(|| {
+        let slots = Arc::new(Slots::new(1));
+        let use_once = |slots: &Slots<Owned>| {
+            let lease = loop {
+                match acquire(slots) {
+                    Some(lease) => break lease,
+                    None => thread::yield_now(),
+                }
+            };
+            let uses = count(slots, &lease);
+            slots.release(lease);
+            uses
+        };
+        let other = {
+            let slots = slots.clone();
+            thread::spawn(move || use_once(&slots))
+        };
+        let mine = use_once(&slots);
+        let mut uses = [mine, other.join().unwrap()];
+        uses.sort_unstable();
+        assert_eq!(uses, [1, 2]);
+    });
+}
+
+#[test]
+fn no_two_threads_hold_one_slot_across_chunks() {
+    loom::model(|| {
+        // Three slots are one chunk and part of the next.
+        let slots = Arc::new(Slots::new(3));
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let slots = slots.clone();
+                thread::spawn(move || {
+                    let lease = acquire(&slots).unwrap();
+                    count(&slots, &lease);
+                    lease.index()
+                })
+            })
+            .collect();
+        let lease = acquire(&slots).unwrap();
+        count(&slots, &lease);
+        let mut indices = vec![lease.index()];
+        indices.extend(others.into_iter().map(|other| other.join().unwrap()));
+        indices.sort_unstable();
+        assert_eq!(indices, [0, 1, 2]);
+    });
+}
+
+#[test]
+fn a_slot_that_shows_in_iteration_is_whole() {
+    loom::model(|| {
+        let slots = Arc::new(Slots::<usize>::new(2));
+        let maker = {
+            let slots = slots.clone();
+            thread::spawn(move || {
+                let Ok(lease) = slots.acquire(|_| Ok::<_, Infallible>(42));
+                slots.release(lease.unwrap());
+            })
+        };
+        assert!(
+            slots
+                .iter()
+                .all(|(index, value)| (index, *value) == (0, 42))
+        );
+        maker.join().unwrap();
+        assert_eq!(slots.iter().count(), 1);
+    });
+}
