@@ -67,7 +67,12 @@ impl std::fmt::Debug for Bench {
 }
 
 /// The rows, by file.
-static ROWS: &[&[Row]] = &[ops::copy::ROWS, ops::softmax::ROWS];
+static ROWS: &[&[Row]] = &[
+    ops::copy::ROWS,
+    ops::softmax::ROWS,
+    ops::matmul::ROWS,
+    ops::linear::ROWS,
+];
 
 /// Every op.
 pub fn rows() -> impl Iterator<Item = &'static Row> {

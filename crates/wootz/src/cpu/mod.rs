@@ -1,3 +1,4 @@
 //! The CPU's kernels: one body per kernel, written over vectors of any width.
 
+pub mod gemm;
 pub mod simd;

@@ -2,9 +2,13 @@
 
 mod check;
 pub mod copy;
+pub mod linear;
+pub mod matmul;
 pub mod softmax;
 
 pub use copy::copy;
+pub use linear::linear;
+pub use matmul::matmul;
 pub use softmax::softmax;
 
 use crate::{Error, Result};

@@ -56,13 +56,24 @@ pub trait Job {
 /// Runs `job` with the instructions of [`Level::current`].
 #[inline]
 pub fn dispatch<J: Job>(job: J) -> J::Output {
-    match Level::current() {
-        // SAFETY: `Level::current` returns only levels that are `available`, here and below.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { avx512::enter(job) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { avx2::enter(job) },
-        _ => job.run(portable::Portable),
+    Level::current().dispatch(job)
+}
+
+impl Level {
+    /// Runs `job` with the instructions of this level, or in plain Rust where the machine lacks it.
+    #[inline]
+    pub fn dispatch<J: Job>(self, job: J) -> J::Output {
+        match self {
+            // SAFETY: the guard says that the machine has the level, here and below.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 if self.available() => unsafe { avx512::enter(job) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 if self.available() => unsafe { avx2::enter(job) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => unsafe { neon::enter(job) },
+            _ => job.run(portable::Portable),
+        }
     }
 }

@@ -1,0 +1,257 @@
+//! Cutting a product into units of work, by its shape alone.
+
+use std::ops::Range;
+
+use super::finish;
+use super::kernel::Kernel;
+use super::problem::{Element, Problem};
+
+/// Alignment of the packed buffer and of scratch memory: a cache line, and a row of an AMX tile.
+pub const ALIGNMENT: usize = 64;
+
+/// Where the tiles read an operand from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Where the caller has it.
+    Raw,
+    /// Packed into the scratch memory of whoever computes the unit.
+    Scratch,
+    /// Packed once into memory that all units share.
+    Shared,
+}
+
+/// How a product is cut. Units of one product can be computed in any order, on any threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Blocking {
+    pub(super) kernel: &'static Kernel,
+    /// Whether Cᵀ = Bᵀ·Aᵀ is computed instead.
+    pub(super) swapped: bool,
+    pub(super) a: Source,
+    pub(super) b: Source,
+    /// Rows and columns of C, cut into blocks; a unit is one of each.
+    pub(super) rows: Cut,
+    pub(super) columns: Cut,
+    /// Values of k between two visits to a tile's sums.
+    pub(super) k_block: usize,
+    /// Values of k for which scratch memory holds A; a multiple of `k_block`.
+    pub(super) k_span: usize,
+    /// k rounded up to the kernel's steps.
+    pub(super) k_room: usize,
+    /// Matrices that one unit computes, where each is one block.
+    pub(super) group: usize,
+    /// Panels of B that one unit of packing packs.
+    pub(super) pack_group: usize,
+    pub(super) scratch: Scratch,
+    /// Bytes of the buffer that units share; zero where nothing is packed ahead.
+    pub packed_bytes: usize,
+    /// Units of the first phase, [`pack`](super::pack); zero where nothing is packed ahead.
+    pub pack_units: usize,
+    /// Units of the second phase, [`multiply`](super::multiply).
+    pub units: usize,
+    /// Bytes of scratch memory for each thread that computes units of the second phase.
+    pub scratch_bytes: usize,
+}
+
+/// What scratch memory holds, as byte offsets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scratch {
+    /// A block of packed A comes first; then a panel of packed B.
+    pub b: usize,
+    /// Sums that do not go straight into C.
+    pub sums: usize,
+    /// Bytes between two tiles' sums: zero where a tile is finished before the next begins.
+    pub sums_step: usize,
+    /// Room to transpose the sums of one tile.
+    pub turned: usize,
+}
+
+/// A length cut into blocks of nearly the same size, each a multiple of a quantum but for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub length: usize,
+    pub quantum: usize,
+    pub blocks: usize,
+}
+
+impl Cut {
+    /// Cuts `length` into the fewest blocks that have at most `limit`, a multiple of `quantum`.
+    pub fn new(length: usize, quantum: usize, limit: usize) -> Cut {
+        Cut {
+            length,
+            quantum,
+            blocks: length.div_ceil(limit.max(quantum)),
+        }
+    }
+
+    /// Block `index`. Its end may lie beyond `length`, up to a quantum.
+    pub fn block(&self, index: usize) -> Range<usize> {
+        let quanta = self.length.div_ceil(self.quantum);
+        let (base, more) = (quanta / self.blocks, quanta % self.blocks);
+        let start = |index: usize| (index * base + index.min(more)) * self.quantum;
+        start(index)..start(index + 1)
+    }
+
+    /// Length of the longest block.
+    pub fn longest(&self) -> usize {
+        match self.blocks {
+            0 => 0,
+            blocks => self.length.div_ceil(self.quantum).div_ceil(blocks) * self.quantum,
+        }
+    }
+}
+
+/// Values of k that keep a panel of B in the first cache.
+const B_PANEL_BYTES: usize = 32 << 10;
+/// What packed A may take of the second cache.
+const A_BLOCK_BYTES: usize = 768 << 10;
+/// Rows and columns of a unit.
+const UNIT_ROWS: usize = 168;
+const UNIT_COLUMNS: usize = 256;
+/// Up to this many rows, B is read so seldom that packing it costs more than it saves.
+const RAW_B_ROWS: usize = 128;
+/// Up to this many columns, A is read so seldom that packing it costs more than it saves.
+const RAW_A_COLUMNS: usize = 128;
+/// Multiply-adds that make a unit worth handing out.
+const UNIT_WORK: usize = 1 << 18;
+/// Bytes that make a unit of packing worth handing out.
+const PACK_UNIT_BYTES: usize = 64 << 10;
+/// The most that is packed ahead; beyond, each unit packs what it needs.
+const PACKED_LIMIT: usize = 1 << 40;
+
+impl Blocking {
+    /// Cuts `problem` for `kernel`: a pure function of its arguments.
+    pub fn choose(problem: &Problem, kernel: &'static Kernel) -> Blocking {
+        let swapped = prefers_swapped(problem, kernel);
+        let problem = match swapped {
+            true => problem.swapped(),
+            false => *problem,
+        };
+        let (m, n, k, size) = (problem.m, problem.n, problem.k, kernel.size());
+        let steps = k.div_ceil(kernel.depth);
+        let k_room = steps.saturating_mul(kernel.depth);
+        let (tile_rows, tile_columns) = (kernel.max_rows(), kernel.max_columns());
+
+        let whole = |bytes: usize| (bytes / size / kernel.depth * kernel.depth).max(kernel.depth);
+        let k_block = whole(B_PANEL_BYTES / tile_columns).min(k_room.max(kernel.depth));
+        let k_span = (whole(A_BLOCK_BYTES / (4 * tile_rows)) / k_block * k_block).max(k_block);
+        let k_span = k_span.min(k_room.max(kernel.depth).next_multiple_of(k_block));
+        let fitting = A_BLOCK_BYTES / size / k_span / tile_rows * tile_rows;
+        let rows = Cut::new(
+            m,
+            kernel.row_quantum,
+            fitting.clamp(tile_rows, unit_rows(kernel)),
+        );
+        let columns = Cut::new(n, tile_columns, UNIT_COLUMNS.next_multiple_of(tile_columns));
+
+        let a = match raw_a(&problem, kernel) && n <= RAW_A_COLUMNS {
+            true => Source::Raw,
+            false => Source::Scratch,
+        };
+        let padded = n.checked_next_multiple_of(kernel.column_quantum);
+        let packed_matrix = padded.and_then(|n| n.checked_mul(k_room)?.checked_mul(size));
+        let packed = packed_matrix
+            .and_then(|bytes| bytes.checked_mul(problem.batch.count_b()))
+            .filter(|&bytes| bytes <= PACKED_LIMIT);
+        let (b, packed_bytes) = match packed {
+            _ if raw_b(&problem, kernel) && m <= RAW_B_ROWS => (Source::Raw, 0),
+            Some(bytes) if rows.blocks > 1 => (Source::Shared, bytes),
+            _ => (Source::Scratch, 0),
+        };
+
+        let panels = n.div_ceil(tile_columns);
+        let pack_group = (PACK_UNIT_BYTES / (tile_columns * size) / k_room.max(1)).max(1);
+        let pack_units = match b {
+            Source::Shared => problem.batch.count_b() * panels.div_ceil(pack_group),
+            _ => 0,
+        };
+        let matrices = problem.batch.count();
+        let group = match rows.blocks * columns.blocks {
+            1 => (UNIT_WORK / (m * n).saturating_mul(k.max(1))).clamp(1, matrices.max(1)),
+            _ => 1,
+        };
+        let mut blocking = Blocking {
+            kernel,
+            swapped,
+            a,
+            b,
+            rows,
+            columns,
+            k_block,
+            k_span,
+            k_room,
+            group,
+            pack_group,
+            scratch: Scratch::default(),
+            packed_bytes,
+            pack_units,
+            units: matrices.div_ceil(group) * rows.blocks * columns.blocks,
+            scratch_bytes: 0,
+        };
+        blocking.lay_out_scratch(&problem);
+        blocking
+    }
+
+    fn lay_out_scratch(&mut self, problem: &Problem) {
+        let size = self.kernel.size();
+        let tile = self.kernel.max_rows() * self.kernel.max_columns() * 4;
+        let aligned = |bytes: usize| bytes.next_multiple_of(ALIGNMENT);
+        let a = match self.a {
+            Source::Raw => 0,
+            _ => aligned(self.rows.longest() * self.k_span * size),
+        };
+        let b = match self.b {
+            Source::Shared => 0,
+            _ => aligned(self.kernel.max_columns() * self.k_block * size),
+        };
+        let tiles = self.rows.longest().div_ceil(self.kernel.max_rows())
+            * self.columns.longest().div_ceil(self.kernel.max_columns());
+        let waiting = !finish::direct(problem) && self.k_room > self.k_block;
+        let (sums, sums_step) = match waiting {
+            true => (tiles * tile, tile),
+            false => (tile, 0),
+        };
+        let turned = match problem.c.column {
+            1 => 0,
+            _ => tile,
+        };
+        self.scratch = Scratch {
+            b: a,
+            sums: a + b,
+            sums_step,
+            turned: a + b + sums,
+        };
+        self.scratch_bytes = a + b + sums + turned;
+    }
+}
+
+fn unit_rows(kernel: &Kernel) -> usize {
+    (UNIT_ROWS / kernel.max_rows()).max(1) * kernel.max_rows()
+}
+
+/// Whether the tiles can read A where it is.
+fn raw_a(problem: &Problem, kernel: &Kernel) -> bool {
+    match kernel.bf16 {
+        false => problem.element == Element::F32,
+        true => {
+            problem.a.column == 1
+                && problem.k.is_multiple_of(kernel.depth)
+                && problem.m.is_multiple_of(kernel.row_quantum)
+        }
+    }
+}
+
+/// Whether the tiles can read B where it is, but for the last columns.
+fn raw_b(problem: &Problem, kernel: &Kernel) -> bool {
+    !kernel.bf16 && problem.element == Element::F32 && problem.b.column == 1
+}
+
+/// Whether the transposed product is cheaper: then the operand that is read once, B, is walked in
+/// place and only the small A is packed; or C's columns are what lies together.
+fn prefers_swapped(problem: &Problem, kernel: &Kernel) -> bool {
+    let swapped = problem.swapped();
+    if problem.c.column != 1 && problem.c.row == 1 {
+        return true;
+    }
+    let few_rows = problem.m <= RAW_A_COLUMNS && problem.m < problem.n;
+    few_rows && !raw_b(problem, kernel) && raw_a(&swapped, kernel) && problem.b.row == 1
+}

@@ -1,0 +1,426 @@
+//! Computing units: which panels and tiles, in which order.
+
+use std::ops::Range;
+
+use super::blocking::{Blocking, Cut, Source};
+use super::finish::{Sums, direct, finish};
+use super::pack::{self, Layout, Panel};
+use super::problem::{Buffers, Problem, Strides};
+use super::tile::Tile;
+
+/// First phase: packs units of B into the shared buffer.
+///
+/// # Safety
+/// `blocking` was chosen for `problem`, and this machine has its kernel. The pointers of `buffers`
+/// are valid for all the memory that `problem` describes, elements aligned to their size, and for
+/// `blocking.packed_bytes`. No other thread writes B, or touches the same unit's part of the
+/// packed buffer, meanwhile.
+pub unsafe fn pack(problem: &Problem, blocking: &Blocking, buffers: &Buffers, units: Range<usize>) {
+    // SAFETY: the caller's promise, unchanged.
+    let work = unsafe { Work::new(problem, blocking, buffers) };
+    let panels = Cut::new(work.problem.n, blocking.kernel.max_columns(), 0);
+    let groups = panels.blocks.div_ceil(blocking.pack_group);
+    for unit in units {
+        let (matrix, group) = (unit / groups, unit % groups);
+        let first = group * blocking.pack_group;
+        for panel in first..panels.blocks.min(first + blocking.pack_group) {
+            // SAFETY: the panel is one of matrix `matrix` of B.
+            unsafe { work.pack_shared(matrix, panel) };
+        }
+    }
+}
+
+/// Second phase: computes units of C. Each element of C has the same bits however units are
+/// spread over calls and threads.
+///
+/// # Safety
+/// As for [`pack`], all units of which are done. `scratch` is valid for `blocking.scratch_bytes`,
+/// aligned to [`ALIGNMENT`](super::ALIGNMENT), and this call's alone. No other thread writes A or
+/// B, or touches the same unit's part of C, meanwhile.
+pub unsafe fn multiply(
+    problem: &Problem,
+    blocking: &Blocking,
+    buffers: &Buffers,
+    units: Range<usize>,
+    scratch: *mut u8,
+) {
+    // SAFETY: the caller's promise, unchanged.
+    let work = unsafe { Work::new(problem, blocking, buffers) };
+    let (rows, columns) = (blocking.rows.blocks, blocking.columns.blocks);
+    let matrices = problem.batch.count();
+    let mut held = None;
+    for unit in units {
+        let (rest, column) = (unit / columns, unit % columns);
+        let (group, row) = (rest / rows, rest % rows);
+        let first = group * blocking.group;
+        for matrix in first..matrices.min(first + blocking.group) {
+            // SAFETY: the block is one of matrix `matrix` of C.
+            unsafe { work.block(matrix, row, column, scratch, &mut held) };
+        }
+    }
+}
+
+/// Which part of A scratch memory holds: matrix, row block, first k.
+type Held = Option<(usize, usize, usize)>;
+
+/// A problem as the tiles see it, transposed if the blocking says so.
+struct Work<'a> {
+    problem: Problem,
+    blocking: &'a Blocking,
+    buffers: Buffers,
+    /// Bytes of a value as the tiles read it, and as memory holds it.
+    size: usize,
+    element_size: usize,
+    direct: bool,
+}
+
+/// The operands of one matrix, and the block of C to compute.
+struct Block {
+    a: *const u8,
+    b: *const u8,
+    c: *mut u8,
+    b_index: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    row_panels: Cut,
+}
+
+impl<'a> Work<'a> {
+    /// # Safety
+    /// As for [`pack`].
+    unsafe fn new(problem: &Problem, blocking: &'a Blocking, buffers: &Buffers) -> Work<'a> {
+        let (problem, buffers) = match blocking.swapped {
+            false => (*problem, *buffers),
+            true => (
+                problem.swapped(),
+                Buffers {
+                    a: buffers.b,
+                    b: buffers.a,
+                    ..*buffers
+                },
+            ),
+        };
+        Work {
+            problem,
+            blocking,
+            buffers,
+            size: blocking.kernel.size(),
+            element_size: problem.element.size(),
+            direct: direct(&problem),
+        }
+    }
+
+    /// The address of element (row, column) of a matrix.
+    fn at(&self, matrix: *const u8, strides: Strides, row: usize, column: usize) -> *const u8 {
+        let elements = row as isize * strides.row + column as isize * strides.column;
+        matrix.wrapping_offset(elements * self.element_size as isize)
+    }
+
+    fn layout(&self, group: usize) -> Layout {
+        Layout {
+            level: self.blocking.kernel.level,
+            bf16: self.blocking.kernel.bf16,
+            group,
+        }
+    }
+
+    /// The columns of panel `index` of B: those that exist, and the panel's width.
+    fn b_panel(&self, index: usize) -> (usize, usize) {
+        let kernel = self.blocking.kernel;
+        let count = kernel
+            .max_columns()
+            .min(self.problem.n - index * kernel.max_columns());
+        (count, count.next_multiple_of(kernel.column_quantum))
+    }
+
+    /// Where panel `index` of packed matrix `matrix` begins.
+    fn shared_panel(&self, matrix: usize, index: usize) -> *mut u8 {
+        let k = self.blocking.k_room * self.size;
+        let columns = self
+            .problem
+            .n
+            .next_multiple_of(self.blocking.kernel.column_quantum);
+        let before = matrix * columns + index * self.blocking.kernel.max_columns();
+        self.buffers.packed.wrapping_add(before * k)
+    }
+
+    /// # Safety
+    /// As for [`pack`]; the panel is one of B's.
+    unsafe fn pack_shared(&self, matrix: usize, index: usize) {
+        let offset = self.problem.batch.locate_b(matrix) * self.element_size as isize;
+        let b = self.buffers.b.wrapping_offset(offset);
+        let to = self.shared_panel(matrix, index);
+        // SAFETY: the shared buffer has room for every panel over all of k.
+        unsafe { self.pack_b(b, index, 0..self.blocking.k_room, to) }
+    }
+
+    /// # Safety
+    /// `b` is a whole matrix, and `to` has room for the panel over `k`.
+    unsafe fn pack_b(&self, b: *const u8, index: usize, k: Range<usize>, to: *mut u8) {
+        let (count, width) = self.b_panel(index);
+        let first = index * self.blocking.kernel.max_columns();
+        let panel = Panel {
+            from: self.at(b, self.problem.b, k.start, first),
+            across: self.problem.b.column,
+            along: self.problem.b.row,
+            count,
+            width,
+            k: k.end.min(self.problem.k) - k.start,
+            k_room: k.len(),
+        };
+        let layout = self.layout(self.blocking.kernel.b_group);
+        // SAFETY: `count` columns from `first`, and k up to the problem's, lie in B.
+        unsafe { pack::pack(layout, self.problem.element, panel, to) }
+    }
+
+    /// Packs a block of rows of A, panel after panel.
+    ///
+    /// # Safety
+    /// `to` has room for the block over `k`.
+    unsafe fn pack_a(&self, block: &Block, k: Range<usize>, to: *mut u8) {
+        for index in 0..block.row_panels.blocks {
+            let rows = block.row_panels.block(index);
+            let first = block.rows.start + rows.start;
+            let panel = Panel {
+                from: self.at(block.a, self.problem.a, first, k.start),
+                across: self.problem.a.row,
+                along: self.problem.a.column,
+                count: rows.len().min(self.problem.m - first),
+                width: rows.len(),
+                k: k.end.min(self.problem.k) - k.start,
+                k_room: k.len(),
+            };
+            let layout = self.layout(self.blocking.kernel.a_group);
+            let to = to.wrapping_add(rows.start * k.len() * self.size);
+            // SAFETY: `count` rows from `first`, and k up to the problem's, lie in A; the panels
+            // before this one took `rows.start` rows of the room.
+            unsafe { pack::pack(layout, self.problem.element, panel, to) }
+        }
+    }
+
+    /// Computes one block of C.
+    ///
+    /// # Safety
+    /// As for [`multiply`].
+    unsafe fn block(
+        &self,
+        matrix: usize,
+        row: usize,
+        column: usize,
+        scratch: *mut u8,
+        held: &mut Held,
+    ) {
+        let blocking = self.blocking;
+        let (offset, b_index) = self.problem.batch.locate(matrix);
+        let size = self.element_size as isize;
+        let rows = blocking.rows.block(row);
+        let kernel = blocking.kernel;
+        let block = Block {
+            a: self.buffers.a.wrapping_offset(offset.a * size),
+            b: self.buffers.b.wrapping_offset(offset.b * size),
+            c: self.buffers.c.wrapping_offset(offset.c * size),
+            b_index,
+            row_panels: Cut::new(rows.len(), kernel.row_quantum, kernel.max_rows()),
+            rows,
+            columns: blocking.columns.block(column),
+        };
+        let mut k = 0;
+        loop {
+            let span = k..(k + blocking.k_span).min(blocking.k_room);
+            if blocking.a == Source::Scratch && *held != Some((matrix, row, k)) {
+                // SAFETY: scratch memory begins with room for a block of A over a span.
+                unsafe { self.pack_a(&block, span.clone(), scratch) };
+                *held = Some((matrix, row, k));
+            }
+            // An empty k is one empty run, which makes zeros.
+            loop {
+                let end = (k + blocking.k_block).min(span.end);
+                // SAFETY: A is packed for the span, and `k..end` lies in it.
+                unsafe { self.k_block(&block, &span, k..end, scratch) };
+                k = end;
+                if k == span.end {
+                    break;
+                }
+            }
+            if k == blocking.k_room {
+                break;
+            }
+        }
+    }
+
+    /// Adds the products of one run of k to all tiles of a block, and finishes them after the last.
+    ///
+    /// # Safety
+    /// As for [`multiply`]; scratch memory holds A for `span`, if it is packed.
+    unsafe fn k_block(
+        &self,
+        block: &Block,
+        span: &Range<usize>,
+        k: Range<usize>,
+        scratch: *mut u8,
+    ) {
+        let kernel = self.blocking.kernel;
+        let width = kernel.max_columns();
+        let panels =
+            block.columns.start / width..block.columns.end.min(self.problem.n).div_ceil(width);
+        let steps = k.len() / kernel.depth;
+        let mut slot = 0;
+        for index in panels {
+            // SAFETY: the panel is one of this block's columns.
+            let (b, b_step) = unsafe { self.b_cells(block, index, &k, scratch) };
+            for panel in 0..block.row_panels.blocks {
+                let rows = block.row_panels.block(panel);
+                let (a, a_row, a_step) = self.a_cells(block, &rows, span, &k, scratch);
+                let tile = Tile {
+                    steps,
+                    a,
+                    a_row,
+                    a_step,
+                    b,
+                    b_step,
+                    sums: std::ptr::null_mut(),
+                    sums_row: 0,
+                    accumulate: k.start > 0,
+                };
+                let last = k.end == self.blocking.k_room;
+                // SAFETY: `tile` reads the operands' cells for these rows and columns over `k`.
+                unsafe { self.tile(block, rows, index, tile, slot, last, scratch) };
+                slot += 1;
+            }
+        }
+    }
+
+    /// Where the tiles find panel `index` of B for `k`, and the bytes from step to step.
+    ///
+    /// # Safety
+    /// As for [`multiply`].
+    unsafe fn b_cells(
+        &self,
+        block: &Block,
+        index: usize,
+        k: &Range<usize>,
+        scratch: *mut u8,
+    ) -> (*const u8, isize) {
+        let kernel = self.blocking.kernel;
+        let (count, columns) = self.b_panel(index);
+        let step = (columns * kernel.depth * self.size) as isize;
+        match self.blocking.b {
+            Source::Raw if count == columns => {
+                let b = self.at(
+                    block.b,
+                    self.problem.b,
+                    k.start,
+                    index * kernel.max_columns(),
+                );
+                (b, self.problem.b.row * self.element_size as isize)
+            }
+            Source::Shared => {
+                let panel = self.shared_panel(block.b_index, index);
+                (panel.wrapping_add(k.start * columns * self.size), step)
+            }
+            _ => {
+                let to = scratch.wrapping_add(self.blocking.scratch.b);
+                // SAFETY: scratch memory has room for a panel of B over a block of k.
+                unsafe { self.pack_b(block.b, index, k.clone(), to) };
+                (to, step)
+            }
+        }
+    }
+
+    /// Where the tiles find these rows of A for `k`, and the bytes from row to row and step to step.
+    fn a_cells(
+        &self,
+        block: &Block,
+        rows: &Range<usize>,
+        span: &Range<usize>,
+        k: &Range<usize>,
+        scratch: *mut u8,
+    ) -> (*const u8, isize, isize) {
+        let kernel = self.blocking.kernel;
+        match self.blocking.a {
+            Source::Raw => {
+                let a = self.at(
+                    block.a,
+                    self.problem.a,
+                    block.rows.start + rows.start,
+                    k.start,
+                );
+                let size = self.element_size as isize;
+                let step = self.problem.a.column * kernel.depth as isize;
+                (a, self.problem.a.row * size, step * size)
+            }
+            _ => {
+                let values = rows.start * span.len() + (k.start - span.start) * rows.len();
+                let row = kernel.a_group * self.size;
+                let step = rows.len() * kernel.depth * self.size;
+                (
+                    scratch.wrapping_add(values * self.size),
+                    row as isize,
+                    step as isize,
+                )
+            }
+        }
+    }
+
+    /// Computes one tile, whose sums go to C or to scratch memory, and finishes it if it is the
+    /// `last` time.
+    ///
+    /// # Safety
+    /// As for [`multiply`]; `tile` reads valid cells for these rows and the panel's columns.
+    #[expect(clippy::too_many_arguments, reason = "one place of one loop nest")]
+    unsafe fn tile(
+        &self,
+        block: &Block,
+        rows: Range<usize>,
+        index: usize,
+        mut tile: Tile,
+        slot: usize,
+        last: bool,
+        scratch: *mut u8,
+    ) {
+        let blocking = self.blocking;
+        let (count, columns) = self.b_panel(index);
+        let (row, column) = (
+            block.rows.start + rows.start,
+            index * blocking.kernel.max_columns(),
+        );
+        let row_count = rows.len().min(self.problem.m - row);
+        let c = self.at(block.c, self.problem.c, row, column).cast_mut();
+        let run = blocking
+            .kernel
+            .tile(rows.len(), columns, blocking.a != Source::Raw);
+        let inside = row_count == rows.len() && count == columns;
+        if self.direct && inside {
+            (tile.sums, tile.sums_row) = (c.cast(), self.problem.c.row as usize);
+            // SAFETY: the whole tile lies in C; the operands are the caller's promise.
+            return unsafe { run(&tile) };
+        }
+        let at = blocking.scratch.sums + slot * blocking.scratch.sums_step;
+        (tile.sums, tile.sums_row) = (scratch.wrapping_add(at).cast(), columns);
+        let along = if blocking.swapped { row } else { column };
+        let sums = Sums {
+            from: tile.sums,
+            row: columns,
+            rows: row_count,
+            columns: count,
+            c,
+            bias: self.bias(along),
+            turned: scratch.wrapping_add(blocking.scratch.turned).cast(),
+        };
+        // SAFETY: scratch memory has a slot for each tile that waits, and one where none does;
+        // the part of C that `sums` describes is this unit's.
+        unsafe {
+            run(&tile);
+            if last {
+                finish(blocking.kernel.level, &self.problem, blocking.swapped, sums);
+            }
+        }
+    }
+
+    fn bias(&self, index: usize) -> *const u8 {
+        let elements = index as isize * self.problem.bias.unwrap_or(0);
+        self.buffers
+            .bias
+            .wrapping_offset(elements * self.element_size as isize)
+    }
+}

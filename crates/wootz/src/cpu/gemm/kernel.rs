@@ -1,0 +1,216 @@
+//! The table of kernels: one row for each way a machine can multiply.
+
+use super::lanes;
+use super::problem::Element;
+use super::tile::{Tile, TileFn, tile};
+use crate::cpu::simd::Level;
+
+/// A way to multiply: which instructions, which tiles, and how the operands of a tile must lie.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The name that reports use.
+    pub name: &'static str,
+    /// The instruction set of everything around the tiles.
+    pub(super) level: Level,
+    /// What the tiles need beyond it.
+    extension: Extension,
+    /// Whether the operands are read as bf16. All others are read as f32, so narrower ones are
+    /// widened when they are packed.
+    pub(super) bf16: bool,
+    /// Neighbours along k that one step of A holds together.
+    pub(super) a_group: usize,
+    /// Neighbours along k that one column of B holds together.
+    pub(super) b_group: usize,
+    /// Values of k that one step covers.
+    pub(super) depth: usize,
+    /// Tiles have a multiple of this many rows.
+    pub(super) row_quantum: usize,
+    /// Tiles have a multiple of this many columns.
+    pub(super) column_quantum: usize,
+    /// Tile functions by rows, then columns (in quanta, less one); for A packed, and for any A.
+    tiles: &'static [&'static [[TileFn; 2]]],
+}
+
+/// Instructions beyond a [`Level`] that only some kernels use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    None,
+    /// VDPBF16PS.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "x86-64 only"))]
+    Bf16,
+}
+
+impl Kernel {
+    /// Every kernel compiled for this architecture, slowest first.
+    pub fn all() -> impl Iterator<Item = &'static Kernel> {
+        ALL.iter().copied()
+    }
+
+    /// The fastest kernel for `element` at `level`.
+    pub fn best(element: Element, level: Level) -> &'static Kernel {
+        let mut fitting = ALL.iter().copied().filter(|kernel| {
+            kernel.level == level && kernel.multiplies(element) && kernel.available()
+        });
+        fitting.next_back().unwrap_or(&PORTABLE)
+    }
+
+    /// The kernel's place among [`Kernel::all`].
+    pub fn index(&self) -> usize {
+        let mut all = ALL.iter();
+        all.position(|kernel| kernel.name == self.name).unwrap_or(0)
+    }
+
+    /// The kernel at a place among [`Kernel::all`].
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn at(index: usize) -> &'static Kernel {
+        ALL[index]
+    }
+
+    /// Whether this machine executes the kernel.
+    pub fn available(&self) -> bool {
+        self.level.available()
+            && match self.extension {
+                Extension::None => true,
+                #[cfg(target_arch = "x86_64")]
+                Extension::Bf16 => is_x86_feature_detected!("avx512bf16"),
+                #[cfg(not(target_arch = "x86_64"))]
+                Extension::Bf16 => false,
+            }
+    }
+
+    /// Whether the kernel can multiply matrices of `element`.
+    pub fn multiplies(&self, element: Element) -> bool {
+        !self.bf16 || element == Element::Bf16
+    }
+
+    /// Bytes of one value of an operand as the tiles read it.
+    pub(super) fn size(&self) -> usize {
+        if self.bf16 { 2 } else { 4 }
+    }
+
+    /// Rows of the largest tile.
+    pub(super) fn max_rows(&self) -> usize {
+        self.tiles.len() * self.row_quantum
+    }
+
+    /// Columns of the largest tile.
+    pub(super) fn max_columns(&self) -> usize {
+        self.tiles[0].len() * self.column_quantum
+    }
+
+    /// The function for a tile of this size.
+    pub(super) fn tile(&self, rows: usize, columns: usize, packed: bool) -> TileFn {
+        let (rows, columns) = (rows / self.row_quantum, columns / self.column_quantum);
+        self.tiles[rows - 1][columns - 1][usize::from(!packed)]
+    }
+}
+
+/// Tile functions of all sizes: `$features` are the instructions of `$lanes`.
+macro_rules! tiles {
+    ($lanes:ty, $(#[$features:meta])?, [$($rows:literal)*], $vectors:tt) => {{
+        /// # Safety
+        /// As for [`TileFn`].
+        $(#[$features])?
+        unsafe fn run<const ROWS: usize, const VECTORS: usize, const PACKED: bool>(t: &Tile) {
+            // SAFETY: the attribute above compiles this for `$lanes`; the rest is the caller's.
+            unsafe { tile::<$lanes, ROWS, VECTORS, PACKED>(t) }
+        }
+        &[$(tiles!(@row run, $rows, $vectors)),*]
+    }};
+    (@row $run:ident, $rows:literal, [$($vectors:literal)*]) => {
+        &[$([
+            $run::<$rows, $vectors, true> as TileFn,
+            $run::<$rows, $vectors, false> as TileFn,
+        ]),*] as &[[TileFn; 2]]
+    };
+}
+
+/// What all kernels that read f32 share.
+const F32: Kernel = Kernel {
+    name: "",
+    level: Level::Portable,
+    extension: Extension::None,
+    bf16: false,
+    a_group: 1,
+    b_group: 1,
+    depth: 1,
+    row_quantum: 1,
+    column_quantum: 4,
+    tiles: &[],
+};
+
+/// 4×8 in plain Rust.
+static PORTABLE: Kernel = Kernel {
+    name: "portable",
+    tiles: tiles!(lanes::Portable, , [1 2 3 4], [1 2]),
+    ..F32
+};
+
+/// 6×16 with AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+static AVX2: Kernel = Kernel {
+    name: "avx2",
+    level: Level::Avx2,
+    column_quantum: 8,
+    tiles: tiles!(lanes::Avx2, #[target_feature(enable = "avx2,fma")], [1 2 3 4 5 6], [1 2]),
+    ..F32
+};
+
+/// 14×32 with AVX-512.
+#[cfg(target_arch = "x86_64")]
+static AVX512: Kernel = Kernel {
+    name: "avx512",
+    level: Level::Avx512,
+    column_quantum: 16,
+    tiles: tiles!(
+        lanes::Avx512,
+        #[target_feature(enable = "avx512f")],
+        [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+        [1 2]
+    ),
+    ..F32
+};
+
+/// 14×32 with VDPBF16PS: each step multiplies a pair along k.
+#[cfg(target_arch = "x86_64")]
+static AVX512_BF16: Kernel = Kernel {
+    name: "avx512-bf16",
+    level: Level::Avx512,
+    extension: Extension::Bf16,
+    bf16: true,
+    a_group: 2,
+    b_group: 2,
+    depth: 2,
+    column_quantum: 16,
+    tiles: tiles!(
+        lanes::Avx512Bf16,
+        #[target_feature(enable = "avx512f,avx512bf16")],
+        [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+        [1 2]
+    ),
+    ..F32
+};
+
+/// 8×12 with Advanced SIMD.
+#[cfg(target_arch = "aarch64")]
+static NEON: Kernel = Kernel {
+    name: "neon",
+    level: Level::Neon,
+    tiles: tiles!(lanes::Neon, , [1 2 3 4 5 6 7 8], [1 2 3]),
+    ..F32
+};
+
+/// All kernels, slowest first.
+static ALL: &[&Kernel] = &[
+    &PORTABLE,
+    #[cfg(target_arch = "aarch64")]
+    &NEON,
+    #[cfg(target_arch = "x86_64")]
+    &AVX2,
+    #[cfg(target_arch = "x86_64")]
+    &AVX512,
+    #[cfg(target_arch = "x86_64")]
+    &AVX512_BF16,
+];

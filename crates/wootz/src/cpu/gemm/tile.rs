@@ -1,0 +1,86 @@
+//! The innermost loop: one tile of C held in registers while k runs.
+
+use super::lanes::Lanes;
+
+/// One tile's operands. Distances are in bytes where nothing else is said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tile {
+    /// Steps along k.
+    pub steps: usize,
+    /// First cell of A.
+    pub a: *const u8,
+    /// From one row of A to the next.
+    pub a_row: isize,
+    /// From one step of A to the next.
+    pub a_step: isize,
+    /// First cell of B; the columns of a step are neighbours.
+    pub b: *const u8,
+    /// From one step of B to the next.
+    pub b_step: isize,
+    /// Where the sums go.
+    pub sums: *mut f32,
+    /// From one row of the sums to the next, in f32.
+    pub sums_row: usize,
+    /// Adds to the sums instead of replacing them.
+    pub accumulate: bool,
+}
+
+/// Computes one tile of a fixed size.
+///
+/// # Safety
+/// The machine has the kernel's instructions, and the pointers of the [`Tile`] are valid for the
+/// tile's rows, columns and steps.
+pub(super) type TileFn = unsafe fn(&Tile);
+
+/// `ROWS` × `VECTORS`·`LANES` sums. With `PACKED`, the cells of A follow each other: all rows of a
+/// step, then the next step; the loop then needs one pointer for A.
+///
+/// # Safety
+/// As for [`TileFn`]; the caller is compiled for the instructions of `L`.
+#[expect(
+    clippy::needless_range_loop,
+    reason = "plain indices unroll with the least work for the compiler"
+)]
+#[inline(always)]
+pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, const PACKED: bool>(
+    t: &Tile,
+) {
+    let sums =
+        |row: usize, vector: usize| t.sums.wrapping_add(row * t.sums_row + vector * L::LANES);
+    let cell = size_of::<L::Cell>() as isize;
+    let (row, step) = match PACKED {
+        true => (cell, ROWS as isize * cell),
+        false => (t.a_row, t.a_step),
+    };
+    // SAFETY: the caller vouches for `ROWS` rows, `VECTORS` vectors of columns and `t.steps` steps
+    // behind each pointer, and for the instructions of `L`.
+    unsafe {
+        let mut sum = [[L::zero(); VECTORS]; ROWS];
+        if t.accumulate {
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    sum[r][v] = L::load_sum(sums(r, v));
+                }
+            }
+        }
+        let (mut a, mut b) = (t.a, t.b);
+        for _ in 0..t.steps {
+            let columns = b.cast::<L::Cell>();
+            let columns: [_; VECTORS] = std::array::from_fn(|v| L::load(columns.add(v * L::LANES)));
+            for r in 0..ROWS {
+                let x = a.wrapping_offset(r as isize * row).cast::<L::Cell>();
+                let x = L::splat(x.read_unaligned());
+                for v in 0..VECTORS {
+                    sum[r][v] = L::multiply_add(sum[r][v], x, columns[v]);
+                }
+            }
+            a = a.wrapping_offset(step);
+            b = b.wrapping_offset(t.b_step);
+        }
+        for r in 0..ROWS {
+            for v in 0..VECTORS {
+                L::store_sum(sums(r, v), sum[r][v]);
+            }
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! `matmul`: the matrix product, over batches that broadcast.
+
+use super::{check, on_stream, submit};
+use crate::{
+    DType, Error, Layout, MAX_RANK, Result, Shape, Tensor,
+    case::{Cases, Expected},
+    cpu::{gemm, simd::Level},
+    reference::{self, Array},
+    table::{Bench, Row},
+};
+use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan, Stream};
+
+/// The rows of the table.
+pub const ROWS: &[Row] = &[Row {
+    name: "matmul",
+    family: "products",
+    summary: "the matrix product, over batches that broadcast",
+    dtypes: DType::FLOATS,
+    cases,
+    benches,
+}];
+
+/// A [`gemm::Problem`] and the kernel chosen for it, as bytes that a plan can hold. How it is cut
+/// into units follows from these alone, so each call works that out for itself.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    kernel: u32,
+    element: u32,
+    bias: u32,
+    rank: u32,
+    /// m, n, k.
+    sizes: [u64; 3],
+    /// Row and column strides of A, B and C.
+    strides: [[i64; 2]; 3],
+    bias_stride: i64,
+    /// Size and strides in A, B and C of each batch axis.
+    axes: [[i64; 4]; gemm::Batch::MAX],
+}
+
+/// The operands of one product: `a` is `[…, m, k]`, `b` `[…, k, n]`, with one batch shape.
+pub(super) struct Product<'a> {
+    pub a: (&'a Tensor, Layout),
+    pub b: (&'a Tensor, Layout),
+    pub bias: Option<&'a Tensor>,
+}
+
+/// The matrix product of the last two axes; axes before them are a batch and broadcast. A tensor
+/// with one axis is a row on the left and a column on the right, and the result lacks that axis.
+pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let op = "matmul";
+    check::dtype(op, "a", a, DType::FLOATS)?;
+    check::same_dtype(op, &[("a", a), ("b", b)])?;
+    check::same_device(op, &[("a", a), ("b", b)])?;
+    let mismatch = || Error::Shapes {
+        op,
+        left: a.shape(),
+        right: b.shape(),
+        verb: "multiply",
+    };
+    if a.rank() == 0 || b.rank() == 0 {
+        return Err(mismatch());
+    }
+    let left = if a.rank() == 1 {
+        a.unsqueeze(0)?
+    } else {
+        a.clone()
+    };
+    let right = if b.rank() == 1 {
+        b.unsqueeze(1)?
+    } else {
+        b.clone()
+    };
+    let (left_batch, [m, k]) = split(&left);
+    let (right_batch, [inner, n]) = split(&right);
+    let batch = left_batch.broadcast(&right_batch).filter(|_| inner == k);
+    let batch = batch.ok_or_else(mismatch)?;
+    let spread = |x: &Tensor, rows, columns| {
+        let shape = with_matrix(&batch, &[rows, columns]).ok_or_else(mismatch)?;
+        x.layout().broadcast_to(shape).ok_or_else(mismatch)
+    };
+    let product = Product {
+        a: (&left, spread(&left, m, k)?),
+        b: (&right, spread(&right, k, n)?),
+        bias: None,
+    };
+    let rows: &[usize] = if a.rank() == 1 { &[] } else { &[m] };
+    let columns: &[usize] = if b.rank() == 1 { &[] } else { &[n] };
+    let shape = with_matrix(&batch, &[rows, columns].concat()).ok_or_else(mismatch)?;
+    on_stream(a.device(), |stream| product.run(op, stream, shape))
+}
+
+/// The batch axes, and the sizes of the matrices.
+fn split(x: &Tensor) -> (Shape, [usize; 2]) {
+    let (batch, matrix) = x.dims().split_at(x.rank() - 2);
+    let batch = Shape::new(batch).expect("fewer axes than the tensor has");
+    (batch, [matrix[0], matrix[1]])
+}
+
+fn with_matrix(batch: &Shape, matrix: &[usize]) -> Option<Shape> {
+    Shape::new(&[batch.dims(), matrix].concat())
+}
+
+impl Product<'_> {
+    /// Computes the product into a new tensor of `shape`.
+    pub(super) fn run(&self, op: &'static str, stream: &Stream, shape: Shape) -> Result<Tensor> {
+        let out = Tensor::output(op, stream, self.a.0.dtype(), shape)?;
+        if out.count() == 0 {
+            return Ok(out);
+        }
+        let params = self.params(out.dtype());
+        let (_, blocking) = params.problem();
+        let packed = stream.allocate(blocking.packed_bytes)?;
+        let bind = |kernel, units| {
+            let ((a, _), (b, _)) = (&self.a, &self.b);
+            let bias = self.bias.unwrap_or(b);
+            Plan::new(kernel, Grid::units(units), &params)
+                .read(a.buffer(), a.byte_offset())
+                .read(b.buffer(), b.byte_offset())
+                .read(bias.buffer(), bias.byte_offset())
+        };
+        if blocking.pack_units > 0 {
+            let kernel = native("matmul_pack", pack);
+            let plan = bind(kernel, blocking.pack_units)
+                .write(&packed, 0)
+                .cost(2 * blocking.packed_bytes as u64, 0);
+            // SAFETY: the plan reads the operands inside their layouts, and `packed` has room.
+            unsafe { submit(stream, &plan)? };
+        }
+        let [m, n, k] = params.sizes;
+        let matrices = out.count() as u64 / (m * n);
+        let values = (m * k + k * n + m * n).saturating_mul(matrices);
+        let flops = (2 * m * n).saturating_mul(k).saturating_mul(matrices);
+        let plan = bind(native("matmul", multiply), blocking.units)
+            .read(&packed, 0)
+            .write(out.buffer(), out.byte_offset())
+            .scratch(blocking.scratch_bytes)
+            .cost(values.saturating_mul(out.dtype().size() as u64), flops);
+        // SAFETY: as above, and the plan covers `out`.
+        unsafe { submit(stream, &plan)? };
+        Ok(out)
+    }
+
+    fn params(&self, dtype: DType) -> Params {
+        let (a, b) = (&self.a.1, &self.b.1);
+        let rank = a.rank() - 2;
+        let (m, k, n) = (a.dims()[rank], a.dims()[rank + 1], b.dims()[rank + 1]);
+        let element = element(dtype);
+        let pair = |layout: &Layout| {
+            [
+                layout.strides()[rank] as i64,
+                layout.strides()[rank + 1] as i64,
+            ]
+        };
+        let mut params = Params {
+            kernel: gemm::Kernel::best(element, Level::current()).index() as u32,
+            element: element as u32,
+            bias: u32::from(self.bias.is_some()),
+            rank: rank as u32,
+            sizes: [m as u64, n as u64, k as u64],
+            strides: [pair(a), pair(b), [n as i64, 1]],
+            bias_stride: self
+                .bias
+                .map_or(0, |bias| bias.layout().strides()[0] as i64),
+            axes: [[1, 0, 0, 0]; gemm::Batch::MAX],
+        };
+        let mut c = (m * n) as i64;
+        for axis in (0..rank).rev() {
+            let size = a.dims()[axis] as i64;
+            params.axes[axis] = [size, a.strides()[axis] as i64, b.strides()[axis] as i64, c];
+            c *= size;
+        }
+        params
+    }
+}
+
+impl Params {
+    fn problem(&self) -> (gemm::Problem, gemm::Blocking) {
+        let strides = |[row, column]: [i64; 2]| gemm::Strides {
+            row: row as isize,
+            column: column as isize,
+        };
+        let axes = self.axes.map(|[size, a, b, c]| gemm::Axis {
+            size: size as usize,
+            a: a as isize,
+            b: b as isize,
+            c: c as isize,
+        });
+        let element = gemm::Element::ALL[self.element as usize];
+        let [m, n, k] = self.sizes.map(|size| size as usize);
+        let problem = gemm::Problem {
+            a: strides(self.strides[0]),
+            b: strides(self.strides[1]),
+            c: strides(self.strides[2]),
+            batch: gemm::Batch::new(&axes[..self.rank as usize]).unwrap_or_default(),
+            bias: (self.bias != 0).then_some(self.bias_stride as isize),
+            ..gemm::Problem::plain(element, m, n, k)
+        };
+        let kernel = gemm::Kernel::at(self.kernel as usize);
+        (problem, gemm::Blocking::choose(&problem, kernel))
+    }
+}
+
+fn element(dtype: DType) -> gemm::Element {
+    match dtype {
+        DType::F16 => gemm::Element::F16,
+        DType::BF16 => gemm::Element::Bf16,
+        _ => gemm::Element::F32,
+    }
+}
+
+const fn native(name: &'static str, function: NativeFn) -> Kernel {
+    Kernel {
+        name,
+        body: Body::Native(function),
+    }
+}
+
+unsafe fn pack(call: &mut Call<'_>) {
+    let (problem, blocking) = call.params::<Params>().problem();
+    let buffers = gemm::Buffers {
+        packed: call.pointer(3),
+        c: std::ptr::null_mut(),
+        ..operands(call)
+    };
+    // SAFETY: `Product::run` bound operands that the problem describes, and room for the panels.
+    unsafe { gemm::pack(&problem, &blocking, &buffers, call.units.clone()) }
+}
+
+unsafe fn multiply(call: &mut Call<'_>) {
+    let (problem, blocking) = call.params::<Params>().problem();
+    let buffers = gemm::Buffers {
+        packed: call.pointer(3),
+        c: call.pointer(4),
+        ..operands(call)
+    };
+    let (units, scratch) = (call.units.clone(), call.scratch.as_mut_ptr());
+    // SAFETY: as in `pack`, whose plan the stream ran before; the scratch memory is as large as
+    // the plan asked.
+    unsafe { gemm::multiply(&problem, &blocking, &buffers, units, scratch) }
+}
+
+fn operands(call: &Call<'_>) -> gemm::Buffers {
+    gemm::Buffers {
+        a: call.pointer(0),
+        b: call.pointer(1),
+        bias: call.pointer(2),
+        c: std::ptr::null_mut(),
+        packed: std::ptr::null_mut(),
+    }
+}
+
+/// The product in f64, and how far a sum of rounded products in f32 may be off: each of its k
+/// additions rounds once, and instructions that flush subnormal numbers lose at most one each.
+pub(super) fn expected(dtype: DType, a: &Array, b: &Array, bias: Option<&Array>) -> Expected {
+    let (a_batch, a_matrix) = a.dims.split_at(a.dims.len() - 2);
+    let (b_batch, b_matrix) = b.dims.split_at(b.dims.len() - 2);
+    let mut dims = reference::broadcast(a_batch, b_batch);
+    let (rank, k) = (dims.len(), a_matrix[1]);
+    dims.extend([a_matrix[0], b_matrix[1]]);
+    let mut errors = Vec::new();
+    let array = Array::from_fn(&dims, |index| {
+        let own = |x: &Array, row: usize, column: usize| {
+            let added = rank + 2 - x.dims.len();
+            let mut at: Vec<usize> = index[added..].to_vec();
+            for (at, &dim) in at.iter_mut().zip(&x.dims) {
+                *at = if dim == 1 { 0 } else { *at };
+            }
+            let last = at.len();
+            (at[last - 2], at[last - 1]) = (row, column);
+            x.at(&at)
+        };
+        let bias = bias.map_or(0.0, |bias| bias.values[index[rank + 1]]);
+        let products = (0..k).map(|l| own(a, index[rank], l) * own(b, l, index[rank + 1]));
+        let (sum, size) = products.fold((bias, bias.abs()), |(sum, size), product| {
+            (sum + product, size + product.abs())
+        });
+        let unit = f64::from(f32::EPSILON) / 2.0;
+        let flushed = (k + 1) as f64 * f64::from(f32::MIN_POSITIVE);
+        errors.push((k as f64 + 2.0) * unit * 1.001 * size + flushed);
+        sum
+    });
+    Expected::within(dtype, array, errors)
+}
+
+fn cases(cases: &mut Cases) {
+    let dtype = cases.dtype();
+    let shapes: [(&[usize], &[usize]); 14] = [
+        (&[1, 1], &[1, 1]),
+        (&[5, 7], &[7, 3]),
+        (&[17, 33], &[33, 35]),
+        (&[33, 64], &[64, 65]),
+        (&[140, 70], &[70, 150]),
+        (&[1, 300], &[300, 40]),
+        (&[40, 600], &[600, 1]),
+        (&[3, 0], &[0, 4]),
+        (&[0, 3], &[3, 4]),
+        (&[3, 4, 5], &[3, 5, 6]),
+        (&[2, 1, 4, 5], &[3, 5, 6]),
+        (&[4, 5], &[2, 3, 5, 6]),
+        (&[2, 3, 4, 5], &[5, 6]),
+        (&[0, 4, 5], &[1, 5, 6]),
+    ];
+    for (left, right) in shapes {
+        let inputs = vec![cases.input(left, -1.0, 1.0), cases.input(right, -1.0, 1.0)];
+        let run = |x: &[Tensor]| matmul(&x[0], &x[1]);
+        cases.add(format!("{left:?}·{right:?}"), inputs, run, move |x| {
+            expected(dtype, &x[0], &x[1], None)
+        });
+    }
+    for (left, right, dims) in [
+        (&[9][..], &[9, 4][..], vec![4]),
+        (&[3, 9], &[9], vec![3]),
+        (&[9], &[9], vec![]),
+    ] {
+        let inputs = vec![cases.input(left, -1.0, 1.0), cases.input(right, -1.0, 1.0)];
+        let run = |x: &[Tensor]| matmul(&x[0], &x[1]);
+        cases.add(format!("{left:?}·{right:?}"), inputs, run, move |x| {
+            let mut x = x.to_vec();
+            if x[0].dims.len() == 1 {
+                x[0].dims.insert(0, 1);
+            }
+            if x[1].dims.len() == 1 {
+                x[1].dims.push(1);
+            }
+            let mut expected = expected(dtype, &x[0], &x[1], None);
+            expected.array.dims = dims.clone();
+            expected
+        });
+    }
+}
+
+fn benches(dtype: DType) -> Vec<Bench> {
+    [[16; 3], [64; 3], [256; 3], [1024; 3], [1, 4096, 4096]]
+        .map(|sizes| bench(dtype, sizes, [sizes[2], sizes[1]], |x| matmul(&x[0], &x[1])))
+        .into()
+}
+
+/// A benchmark of m×n×k whose right operand has sizes `right`.
+pub(super) fn bench(
+    dtype: DType,
+    [m, n, k]: [usize; 3],
+    right: [usize; 2],
+    run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
+) -> Bench {
+    Bench {
+        dims: vec![m, n, k],
+        inputs: vec![(dtype, vec![m, k]), (dtype, right.to_vec())],
+        run: Box::new(run),
+        bytes: ((m * k + k * n + m * n) * dtype.size()) as u64,
+        flops: (2 * m * n * k) as u64,
+    }
+}
+
+const _: () = assert!(gemm::Batch::MAX + 2 == MAX_RANK);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+
+    #[test]
+    fn shapes_that_do_not_multiply_are_named() {
+        let tensor = |dims: &[usize]| {
+            let values = vec![1.0f32; dims.iter().product()];
+            Tensor::from_slice(&values, dims, Device::best()).unwrap()
+        };
+        for (left, right) in [
+            (&[2, 3][..], &[2, 3][..]),
+            (&[], &[3]),
+            (&[3], &[]),
+            (&[2, 4, 3], &[3, 3, 4]),
+        ] {
+            let error = matmul(&tensor(left), &tensor(right)).unwrap_err();
+            let text = format!("matmul: shapes {left:?} and {right:?} do not multiply");
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}
