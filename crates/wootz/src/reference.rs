@@ -66,6 +66,26 @@ impl Array {
         });
     }
 
+    /// The values over `axes` for each index of the other axes, in order, and the sizes that are
+    /// left: 1 for each of `axes`.
+    pub fn over(&self, axes: &[usize]) -> (Vec<usize>, Vec<Vec<f64>>) {
+        let side = |inside: bool| -> Vec<usize> {
+            let sizes = self.dims.iter().enumerate();
+            sizes.map(|(axis, &dim)| if axes.contains(&axis) == inside { dim } else { 1 }).collect()
+        };
+        let (inner, outer) = (side(true), side(false));
+        let mut all = Vec::new();
+        for_each_index(&outer, |place| {
+            let mut values = Vec::with_capacity(inner.iter().product());
+            for_each_index(&inner, |index| {
+                let at: Vec<usize> = place.iter().zip(index).map(|(a, b)| a + b).collect();
+                values.push(self.at(&at));
+            });
+            all.push(values);
+        });
+        (outer, all)
+    }
+
     /// Each lane along `axis` replaced by `f` of it, which keeps its length.
     pub fn map_lanes(&self, axis: usize, f: impl Fn(&[f64]) -> Vec<f64>) -> Array {
         let mut out = self.clone();

@@ -72,6 +72,10 @@ static ROWS: &[&[Row]] = &[
     ops::softmax::ROWS,
     ops::matmul::ROWS,
     ops::linear::ROWS,
+    ops::group_norm::ROWS,
+    ops::layer_norm::ROWS,
+    ops::reduce::ROWS,
+    ops::rope::ROWS,
 ];
 
 /// Every op.

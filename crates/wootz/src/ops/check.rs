@@ -1,6 +1,6 @@
 //! What several ops check of their arguments.
 
-use crate::{DType, Error, Result, Tensor};
+use crate::{DType, Error, Result, Shape, Tensor};
 
 /// All arguments live on the device of the first.
 pub(crate) fn same_device(op: &'static str, arguments: &[(&'static str, &Tensor)]) -> Result<()> {
@@ -49,4 +49,32 @@ pub(crate) fn same_dtype(op: &'static str, arguments: &[(&'static str, &Tensor)]
     arguments
         .iter()
         .try_for_each(|(argument, tensor)| dtype(op, argument, tensor, &[first.dtype()]))
+}
+
+/// Weight and bias fit `x`: on its device, of its type and of this shape.
+pub(crate) fn affine(
+    op: &'static str,
+    x: &Tensor,
+    shape: Shape,
+    [weight, bias]: [Option<&Tensor>; 2],
+) -> Result<()> {
+    for (argument, tensor) in [("weight", weight), ("bias", bias)] {
+        let Some(tensor) = tensor else { continue };
+        same_device(op, &[("x", x), (argument, tensor)])?;
+        same_dtype(op, &[("x", x), (argument, tensor)])?;
+        if tensor.shape() != shape {
+            let (found, expected) = (tensor.shape(), shape.to_string());
+            return Err(Error::Shape { op, argument, found, expected });
+        }
+    }
+    Ok(())
+}
+
+/// What keeps a root from zero is a number that is not negative.
+pub(crate) fn epsilon(op: &'static str, epsilon: f64) -> Result<()> {
+    if epsilon.is_finite() && epsilon >= 0.0 {
+        return Ok(());
+    }
+    let (found, expected) = (epsilon.to_string(), "a number from 0 on".to_owned());
+    Err(Error::Value { op, argument: "epsilon", found, expected })
 }

@@ -1,0 +1,99 @@
+//! Mean and squared deviations, by two looks at each tile.
+
+use super::{TILE, fold, fold_wide, inlined, sum, usable_sum_of_squares};
+use crate::cpu::simd::{Float, Simd};
+
+/// What is known of some values' distribution.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct Moments {
+    /// How many values.
+    pub(crate) count: f64,
+    /// Their mean.
+    pub(crate) mean: f64,
+    /// The sum of their squared distances from the mean.
+    pub(crate) squares: f64,
+}
+
+impl Moments {
+    /// Of no values.
+    pub(crate) const EMPTY: Moments = Moments {
+        count: 0.0,
+        mean: 0.0,
+        squares: 0.0,
+    };
+
+    /// Of a row of any length.
+    #[inline(always)]
+    pub(crate) fn of_row<S: Simd, T: Float>(s: S, row: &[T]) -> Moments {
+        if row.len() <= TILE {
+            return Moments::of_tile(s, row);
+        }
+        let mut all = Moments::EMPTY;
+        for tile in row.chunks(TILE) {
+            all = all.join(Moments::of_tile(s, tile));
+        }
+        all
+    }
+
+    /// Of a tile. Deviations are taken from a pivot near the mean, where they lose no digits, and
+    /// then shifted to the mean itself.
+    #[inline(always)]
+    pub(crate) fn of_tile<S: Simd, T: Float>(s: S, x: &[T]) -> Moments {
+        let count = x.len() as f64;
+        let pivot = (sum(s, x) / count) as f32;
+        let (at, zero) = (s.splat(pivot), s.splat(0.0));
+        let step = inlined(
+            #[inline(always)]
+            |(first, second), x| {
+                let deviation = s.sub(x, at);
+                (s.add(first, deviation), s.fma(deviation, deviation, second))
+            },
+        );
+        let join = inlined(
+            #[inline(always)]
+            |(a, b), (c, d)| (s.add(a, c), s.add(b, d)),
+        );
+        let (first, second) = fold(s, x, pivot, (zero, zero), step, join);
+        let (first, second) = (s.sum(first), s.sum(second));
+        if usable_sum_of_squares(second) {
+            return Moments::from_pivot(count, pivot, f64::from(first), f64::from(second));
+        }
+        let mean = fold_wide(s, x, 0.0, |a, x| a + x, |a, b| a + b) / count;
+        let step = |a: f64, x: f64| (x - mean).mul_add(x - mean, a);
+        let squares = fold_wide(s, x, 0.0, step, |a, b| a + b);
+        Moments {
+            count,
+            mean,
+            squares,
+        }
+    }
+
+    /// From the sums of deviations from `pivot` and of their squares.
+    #[inline(always)]
+    pub(crate) fn from_pivot(count: f64, pivot: f32, first: f64, second: f64) -> Moments {
+        let shift = first / count;
+        // The pivot is so near that this never cancels more than rounding noise.
+        let squares = (second - first * shift).max(0.0);
+        Moments {
+            count,
+            mean: f64::from(pivot) + shift,
+            squares,
+        }
+    }
+
+    /// Of these values and others.
+    #[inline(always)]
+    pub(crate) fn join(self, other: Moments) -> Moments {
+        let count = self.count + other.count;
+        if count == 0.0 {
+            return self;
+        }
+        let (apart, share) = (other.mean - self.mean, other.count / count);
+        Moments {
+            count,
+            mean: self.mean + apart * share,
+            squares: self.squares + other.squares + apart * apart * self.count * share,
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! `layer_norm` and `rms_norm` over the last axes.
+
+use super::{check, on_stream, or_copy, submit};
+use crate::{
+    DType, Error, Result, Shape, Tensor,
+    cpu::{
+        rows::{Axes, Moments, TILE, inlined, map, squares},
+        simd::{Float, Job, Simd, dispatch},
+    },
+    table::{Bench, Row},
+};
+use std::marker::PhantomData;
+use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
+
+mod cases;
+
+pub(super) use cases::normal;
+
+/// The rows of the table.
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "layer_norm",
+        family: "rows",
+        summary: "(x − mean) / √(variance + ε) over the last axes, times weight plus bias",
+        dtypes: DType::FLOATS,
+        cases: cases::layer_norm,
+        benches: |dtype| {
+            benches(dtype, 2, |x| {
+                layer_norm(&x[0], 1, Some(&x[1]), Some(&x[2]), 1e-5)
+            })
+        },
+    },
+    Row {
+        name: "rms_norm",
+        family: "rows",
+        summary: "x / √(mean of squares + ε) over the last axes, times weight",
+        dtypes: DType::FLOATS,
+        cases: cases::rms_norm,
+        benches: |dtype| benches(dtype, 1, |x| rms_norm(&x[0], 1, Some(&x[1]), 1e-5)),
+    },
+];
+
+/// Elements in a unit of work.
+const UNIT: usize = 1 << 14;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    /// The axes that are not normalized.
+    outer: Axes,
+    /// Elements of a row.
+    length: u64,
+    /// Rows in a unit.
+    per_unit: u64,
+    epsilon: f64,
+    weighted: u32,
+    biased: u32,
+}
+
+/// `(x − mean) / √(variance + epsilon)` over the last `axes` axes, then times `weight`, plus
+/// `bias`, which have the shape of those axes and the type of `x`.
+pub fn layer_norm(
+    x: &Tensor,
+    axes: usize,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    epsilon: f64,
+) -> Result<Tensor> {
+    let kernel = by_dtype!(x.dtype(), layer);
+    run("layer_norm", x, axes, [weight, bias], epsilon, kernel)
+}
+
+/// `x / √(mean of squares + epsilon)` over the last `axes` axes, then times `weight`, which has
+/// the shape of those axes and the type of `x`.
+pub fn rms_norm(x: &Tensor, axes: usize, weight: Option<&Tensor>, epsilon: f64) -> Result<Tensor> {
+    let kernel = by_dtype!(x.dtype(), rms);
+    run("rms_norm", x, axes, [weight, None], epsilon, kernel)
+}
+
+fn run(
+    name: &'static str,
+    x: &Tensor,
+    axes: usize,
+    [weight, bias]: [Option<&Tensor>; 2],
+    epsilon: f64,
+    kernel: NativeFn,
+) -> Result<Tensor> {
+    check::dtype(name, "x", x, DType::FLOATS)?;
+    if axes == 0 || axes > x.rank() {
+        let (found, expected) = (
+            axes.to_string(),
+            format!("1 to {}, the axes of x", x.rank()),
+        );
+        return Err(Error::Value {
+            op: name,
+            argument: "axes",
+            found,
+            expected,
+        });
+    }
+    check::epsilon(name, epsilon)?;
+    let first = x.rank() - axes;
+    let inner = Shape::new(&x.dims()[first..]).unwrap_or(x.shape());
+    check::affine(name, x, inner, [weight, bias])?;
+    let row = Axes::new((first..x.rank()).map(|i| (x.dims()[i], x.layout().strides()[i])));
+    let together = row.innermost() == (row.count(), 1);
+    let mut copies = [None, None, None];
+    let [x_copy, weight_copy, bias_copy] = &mut copies;
+    let x = or_copy(x, together, x_copy)?;
+    let weight = weight
+        .map(|w| or_copy(w, w.layout().is_contiguous(), weight_copy))
+        .transpose()?;
+    let bias = bias
+        .map(|b| or_copy(b, b.layout().is_contiguous(), bias_copy))
+        .transpose()?;
+    on_stream(x.device(), |stream| {
+        let out = Tensor::output(name, stream, x.dtype(), x.shape())?;
+        if out.count() > 0 {
+            let kernel = Kernel {
+                name,
+                body: Body::Native(kernel),
+            };
+            let plan = plan(kernel, x, first, [weight, bias], epsilon, &out);
+            // SAFETY: rows of the input follow each other, as weight and bias do, which have a
+            // row's shape.
+            unsafe { submit(stream, &plan)? };
+        }
+        Ok(out)
+    })
+}
+
+fn plan<'a>(
+    kernel: Kernel,
+    x: &'a Tensor,
+    first: usize,
+    affine: [Option<&'a Tensor>; 2],
+    epsilon: f64,
+    out: &'a Tensor,
+) -> Plan<'a> {
+    let outer = Axes::new((0..first).map(|i| (x.dims()[i], x.layout().strides()[i])));
+    let (rows, length) = (outer.count(), x.count() / outer.count());
+    let per_unit = (UNIT / length).max(1);
+    let params = Params {
+        outer,
+        length: length as u64,
+        per_unit: per_unit as u64,
+        epsilon,
+        weighted: affine[0].is_some().into(),
+        biased: affine[1].is_some().into(),
+    };
+    let plan = Plan::new(kernel, Grid::units(rows.div_ceil(per_unit)), &params)
+        .read(x.buffer(), x.byte_offset())
+        .write(out.buffer(), out.byte_offset())
+        .cost(
+            (2 * x.count() * x.dtype().size()) as u64,
+            8 * x.count() as u64,
+        );
+    affine.into_iter().flatten().fold(plan, |plan, tensor| {
+        plan.read(tensor.buffer(), tensor.byte_offset())
+    })
+}
+
+unsafe fn layer<T: Float>(call: &mut Call<'_>) {
+    dispatch(Rows::<T, false>(call, PhantomData));
+}
+
+unsafe fn rms<T: Float>(call: &mut Call<'_>) {
+    dispatch(Rows::<T, true>(call, PhantomData));
+}
+
+struct Rows<'a, 'b, T, const RMS: bool>(&'a mut Call<'b>, PhantomData<T>);
+
+impl<T: Float, const RMS: bool> Job for Rows<'_, '_, T, RMS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let call = self.0;
+        let params: Params = *call.params();
+        let (length, per_unit) = (params.length as usize, params.per_unit as usize);
+        let weighted = params.weighted as usize;
+        // SAFETY: the plan binds them, a row long, when its parameters say so.
+        let affine = |present: u32, index: usize| unsafe {
+            let length = if present == 0 { 0 } else { length };
+            let start = if present == 0 {
+                std::ptr::dangling()
+            } else {
+                call.pointer::<T>(index)
+            };
+            std::slice::from_raw_parts(start, length)
+        };
+        let (weight, bias) = (
+            affine(params.weighted, 2),
+            affine(params.biased, 2 + weighted),
+        );
+        let end = params.outer.count().min(call.units.end * per_unit);
+        for row in call.units.start * per_unit..end {
+            // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
+            let (x, out) = unsafe {
+                let x = call.pointer::<T>(0).offset(params.outer.offset(row));
+                let out = call.pointer::<T>(1).add(row * length);
+                (
+                    std::slice::from_raw_parts(x, length),
+                    std::slice::from_raw_parts_mut(out, length),
+                )
+            };
+            let line = if RMS {
+                rms_line(s, x, params.epsilon)
+            } else {
+                line(s, x, params.epsilon)
+            };
+            apply(s, x, out, line, weight, bias);
+        }
+    }
+}
+
+/// `(x − pivot) · scale + shift`: what a row is normalized by. The pivot is near the mean, so that
+/// the difference loses no digits; the shift makes up for the rest.
+#[derive(Clone, Copy)]
+pub(super) struct Line {
+    pub(super) pivot: f32,
+    pub(super) scale: f32,
+    pub(super) shift: f32,
+}
+
+/// The line that makes the mean 0 and the variance 1.
+#[inline(always)]
+pub(super) fn line<S: Simd, T: Float>(s: S, x: &[T], epsilon: f64) -> Line {
+    let all = Moments::of_row(s, x);
+    let scale = 1.0 / (all.squares / all.count + epsilon).sqrt();
+    let pivot = all.mean as f32;
+    let shift = (f64::from(pivot) - all.mean) * scale;
+    Line {
+        pivot,
+        scale: scale as f32,
+        shift: shift as f32,
+    }
+}
+
+/// The line that makes the mean square 1.
+#[inline(always)]
+fn rms_line<S: Simd, T: Float>(s: S, x: &[T], epsilon: f64) -> Line {
+    let mut total = 0.0;
+    for tile in x.chunks(TILE) {
+        total += squares(s, tile);
+    }
+    let scale = 1.0 / (total / x.len() as f64 + epsilon).sqrt();
+    Line {
+        pivot: 0.0,
+        scale: scale as f32,
+        shift: 0.0,
+    }
+}
+
+/// Writes a normalized row; an empty weight or bias is none.
+#[inline(always)]
+pub(super) fn apply<S: Simd, T: Float>(
+    s: S,
+    x: &[T],
+    out: &mut [T],
+    line: Line,
+    weight: &[T],
+    bias: &[T],
+) {
+    let (pivot, scale, shift) = (
+        s.splat(line.pivot),
+        s.splat(line.scale),
+        s.splat(line.shift),
+    );
+    let normal = inlined(
+        #[inline(always)]
+        |x| s.fma(s.sub(x, pivot), scale, shift),
+    );
+    match (weight.is_empty(), bias.is_empty()) {
+        (true, true) => map(
+            s,
+            [x],
+            out,
+            #[inline(always)]
+            |[x]| normal(x),
+        ),
+        (false, true) => map(
+            s,
+            [x, weight],
+            out,
+            #[inline(always)]
+            |[x, w]| s.mul(normal(x), w),
+        ),
+        (true, false) => map(
+            s,
+            [x, bias],
+            out,
+            #[inline(always)]
+            |[x, b]| s.add(normal(x), b),
+        ),
+        (false, false) => {
+            let each = inlined(
+                #[inline(always)]
+                |[x, w, b]: [S::F32; 3]| s.fma(normal(x), w, b),
+            );
+            map(s, [x, weight, bias], out, each);
+        }
+    }
+}
+
+fn benches(
+    dtype: DType,
+    affine: usize,
+    run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + Copy + 'static,
+) -> Vec<Bench> {
+    let mut benches = Bench::memory(dtype, &[&[64, 1024], &[4096, 4096]], 2, run);
+    for bench in &mut benches {
+        let row = vec![bench.dims[1]];
+        bench
+            .inputs
+            .extend(std::iter::repeat_n((dtype, row), affine));
+    }
+    benches
+}

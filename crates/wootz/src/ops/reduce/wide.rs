@@ -1,0 +1,185 @@
+//! Products and norms of floats, in lanes of `f64`: their steps leave the range of `f32` soon.
+
+use super::fold::{Fold, GROUP};
+use crate::{
+    Element,
+    cpu::{
+        rows::fold_wide,
+        simd::{Float, Simd},
+    },
+};
+use std::marker::PhantomData;
+
+/// A reduction in `f64`.
+pub(super) trait Wide: Copy + 'static {
+    /// The reduction with its argument.
+    fn new(argument: f64) -> Self;
+    /// What no elements leave behind.
+    fn empty(self) -> f64;
+    /// Joins `x` to `acc`.
+    fn step(self, acc: f64, x: f64) -> f64;
+    /// The result of parts.
+    fn join(self, first: f64, second: f64) -> f64;
+    /// The result.
+    fn finish(self, acc: f64) -> f64;
+}
+
+/// The product.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Product;
+
+impl Wide for Product {
+    fn new(_argument: f64) -> Self {
+        Product
+    }
+    #[inline(always)]
+    fn empty(self) -> f64 {
+        1.0
+    }
+    #[inline(always)]
+    fn step(self, acc: f64, x: f64) -> f64 {
+        acc * x
+    }
+    #[inline(always)]
+    fn join(self, first: f64, second: f64) -> f64 {
+        first * second
+    }
+    #[inline(always)]
+    fn finish(self, acc: f64) -> f64 {
+        acc
+    }
+}
+
+/// A norm: each case of it has its own kernel, so that its loop has no branch.
+macro_rules! norm {
+    ($(#[$doc:meta])* $name:ident, |$p:ident, $acc:ident, $x:ident| $step:expr, $join:expr, $finish:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        pub(super) struct $name(f64);
+
+        impl Wide for $name {
+            fn new(p: f64) -> Self {
+                $name(p)
+            }
+            #[inline(always)]
+            fn empty(self) -> f64 {
+                0.0
+            }
+            #[inline(always)]
+            fn step(self, $acc: f64, $x: f64) -> f64 {
+                let $p = self.0;
+                $step
+            }
+            #[inline(always)]
+            fn join(self, first: f64, second: f64) -> f64 {
+                $join(first, second)
+            }
+            #[inline(always)]
+            fn finish(self, acc: f64) -> f64 {
+                let $p = self.0;
+                $finish($p, acc)
+            }
+        }
+    };
+}
+
+#[inline(always)]
+fn add(first: f64, second: f64) -> f64 {
+    first + second
+}
+
+/// The larger, or a NaN if either is one.
+#[inline(always)]
+fn larger(first: f64, second: f64) -> f64 {
+    if (second > first) | second.is_nan() {
+        second
+    } else {
+        first
+    }
+}
+
+norm! {
+    /// The number of elements that are not zero.
+    Count, |_p, acc, x| acc + f64::from(u8::from(x != 0.0)), add, |_, acc| acc
+}
+norm! {
+    /// The sum of magnitudes.
+    Taxicab, |_p, acc, x| acc + x.abs(), add, |_, acc| acc
+}
+norm! {
+    /// The square root of the sum of squares.
+    Euclid, |_p, acc, x| acc + x * x, add, |_, acc: f64| acc.sqrt()
+}
+norm! {
+    /// The largest magnitude.
+    Largest, |_p, acc, x| larger(acc, x.abs()), larger, |_, acc| acc
+}
+norm! {
+    /// The `p`th root of the sum of `p`th powers.
+    Power, |p, acc, x| acc + x.abs().powf(p), add, |p: f64, acc: f64| acc.powf(p.recip())
+}
+
+/// A [`Wide`] over elements of `T`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wides<T, W> {
+    wide: W,
+    of: PhantomData<T>,
+}
+
+impl<T: Element + Float, W: Wide> Fold for Wides<T, W> {
+    type In = T;
+    type Acc = f64;
+    type Out = T;
+
+    fn new(argument: f64) -> Self {
+        Wides {
+            wide: W::new(argument),
+            of: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    fn empty(self) -> f64 {
+        self.wide.empty()
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd>(self, s: S, x: &[T], _start: usize) -> f64 {
+        let wide = self.wide;
+        fold_wide(
+            s,
+            x,
+            wide.empty(),
+            #[inline(always)]
+            |acc, x| wide.step(acc, x),
+            #[inline(always)]
+            |a, b| wide.join(a, b),
+        )
+    }
+
+    #[inline(always)]
+    fn columns<S: Simd>(self, s: S, rows: &[&[T]], _start: usize, accs: &mut [f64]) {
+        let mut block = [0.0f32; GROUP];
+        for (i, accs) in accs.chunks_mut(GROUP).enumerate() {
+            for row in rows {
+                let row = &row[i * GROUP..][..accs.len()];
+                for at in (0..accs.len()).step_by(S::LANES) {
+                    s.store(&mut block[at..], T::load_first(s, &row[at..], 0.0));
+                }
+                for (acc, x) in accs.iter_mut().zip(&block) {
+                    *acc = self.wide.step(*acc, f64::from(*x));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn join(self, first: f64, second: f64) -> f64 {
+        self.wide.join(first, second)
+    }
+
+    #[inline(always)]
+    fn finish(self, acc: f64) -> T {
+        <T as Element>::from_f64(self.wide.finish(acc))
+    }
+}

@@ -1,0 +1,386 @@
+//! `rope`: rotary position embedding.
+
+use super::{check, on_stream, or_copy, submit};
+use crate::{
+    DType, Error, Layout, MAX_RANK, Result, Shape, Tensor, collapse,
+    cpu::{
+        math::{cos, sin},
+        simd::{Float, Job, Simd, dispatch},
+    },
+    table::{Bench, Row},
+};
+use std::{f64::consts::TAU, marker::PhantomData};
+use wootz_runtime::{Body, Call, Grid, Kernel, Plan};
+
+mod cases;
+
+/// The rows of the table.
+pub const ROWS: &[Row] = &[Row {
+    name: "rope",
+    family: "rows",
+    summary: "pairs of elements turned by an angle that grows with the position",
+    dtypes: DType::FLOATS,
+    cases: cases::rope,
+    benches: |dtype| {
+        Bench::memory(dtype, &[&[1, 8, 128, 64], &[1, 32, 2048, 128]], 2, |x| {
+            rope(&x[0], Positions::From(0), 1e4, Pairs::Halves)
+        })
+    },
+}];
+
+/// Which elements of a row turn together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pairs {
+    /// Element `i` of the first half with element `i` of the second, as in LLaMA's and NeoX's.
+    Halves,
+    /// Elements `2i` and `2i + 1`, as in the paper.
+    Neighbours,
+}
+
+/// Where the rows stand.
+#[derive(Debug, Clone, Copy)]
+pub enum Positions<'a> {
+    /// One after another along the last axis but one, the first at this position.
+    From(i64),
+    /// As these integers say (i64, i32 or u32), which broadcast to the axes of the rows.
+    Each(&'a Tensor),
+}
+
+/// Elements in a unit of work.
+const UNIT: usize = 1 << 13;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    /// The axes of the rows: first those along which positions vary.
+    dims: [u64; MAX_RANK],
+    /// Strides of the input, the output and the positions.
+    strides: [[i64; MAX_RANK]; 3],
+    /// Number of axes, and how many of them positions vary along.
+    rank: u32,
+    varying: u32,
+    /// Elements of a row.
+    width: u64,
+    /// Rows of one position in a unit.
+    per_unit: u64,
+    /// The first position, when there are no positions to read.
+    start: i64,
+    base: f64,
+    neighbours: u32,
+    /// What positions are: 0 counted from `start`, else bytes of an element, negative if signed.
+    read: i32,
+}
+
+/// Turns pairs of elements of each row, the last axis, by the angle
+/// `position · base^(−2i / width)` of pair `i`. Angles are computed in `f64`, so that far positions
+/// are as exact as near ones.
+pub fn rope(x: &Tensor, positions: Positions<'_>, base: f64, pairs: Pairs) -> Result<Tensor> {
+    const OP: &str = "rope";
+    check::dtype(OP, "x", x, DType::FLOATS)?;
+    let rank = x.rank();
+    if rank < 2 || !x.dims()[rank - 1].is_multiple_of(2) {
+        let expected = "an axis of positions, then one of even size".to_owned();
+        return Err(Error::Shape {
+            op: OP,
+            argument: "x",
+            found: x.shape(),
+            expected,
+        });
+    }
+    if !base.is_finite() || base <= 0.0 {
+        let (found, expected) = (base.to_string(), "a positive number".to_owned());
+        return Err(Error::Value {
+            op: OP,
+            argument: "base",
+            found,
+            expected,
+        });
+    }
+    let places = places(x, positions)?;
+    let mut copied = None;
+    let x = or_copy(x, x.layout().strides()[rank - 1] == 1, &mut copied)?;
+    on_stream(x.device(), |stream| {
+        let out = Tensor::output(OP, stream, x.dtype(), x.shape())?;
+        if out.count() > 0 {
+            // SAFETY: rows of the input follow each other, and positions broadcast to them.
+            unsafe { submit(stream, &plan(x, positions, &places, base, pairs, &out))? };
+        }
+        Ok(out)
+    })
+}
+
+/// The positions' layout, broadcast to the rows, whose own axis has size 1.
+fn places(x: &Tensor, positions: Positions<'_>) -> Result<Layout> {
+    const OP: &str = "rope";
+    let last = x.rank() - 1;
+    let rows = x
+        .layout()
+        .narrow(last, 0, x.dims()[last].min(1))
+        .unwrap_or(*x.layout())
+        .shape();
+    let own = match positions {
+        Positions::From(_) => Shape::new(&[x.dims()[last - 1], 1]).map(Layout::contiguous),
+        Positions::Each(tensor) => {
+            check::same_device(OP, &[("x", x), ("positions", tensor)])?;
+            check::dtype(
+                OP,
+                "positions",
+                tensor,
+                &[DType::I64, DType::I32, DType::U32],
+            )?;
+            let mut dims = [1; MAX_RANK + 1];
+            dims[..tensor.rank()].copy_from_slice(tensor.dims());
+            let shape = Shape::new(&dims[..tensor.rank() + 1]);
+            shape.and_then(|shape| tensor.layout().reshape(shape))
+        }
+    };
+    let shape = match positions {
+        Positions::From(_) => x.shape(),
+        Positions::Each(tensor) => tensor.shape(),
+    };
+    own.and_then(|own| own.broadcast_to(rows))
+        .ok_or(Error::Shapes {
+            op: OP,
+            left: x.shape(),
+            right: shape,
+            verb: "broadcast, rows to positions",
+        })
+}
+
+fn plan<'a>(
+    x: &'a Tensor,
+    positions: Positions<'a>,
+    places: &Layout,
+    base: f64,
+    pairs: Pairs,
+    out: &'a Tensor,
+) -> Plan<'a> {
+    let (width, last) = (x.dims()[x.rank() - 1], x.rank() - 1);
+    let layouts = [*x.layout(), *out.layout(), *places].map(|layout| {
+        let rows = layout.narrow(last, 0, 1).unwrap_or(layout);
+        let mut order = [0; MAX_RANK];
+        let mut at = 0;
+        for varies in [true, false] {
+            for axis in (0..=last).filter(|&axis| (places.strides()[axis] != 0) == varies) {
+                order[at] = axis;
+                at += 1;
+            }
+        }
+        rows.permute(&order[..=last]).unwrap_or(rows)
+    });
+    let layouts = collapse([&layouts[0], &layouts[1], &layouts[2]]);
+    let mut params = Params {
+        dims: [1; MAX_RANK],
+        strides: [[0; MAX_RANK]; 3],
+        rank: layouts[0].rank() as u32,
+        varying: layouts[2]
+            .strides()
+            .iter()
+            .filter(|&&stride| stride != 0)
+            .count() as u32,
+        width: width as u64,
+        per_unit: (UNIT / width).max(1) as u64,
+        start: 0,
+        base,
+        neighbours: u32::from(pairs == Pairs::Neighbours),
+        read: 0,
+    };
+    for axis in 0..layouts[0].rank() {
+        params.dims[axis] = layouts[0].dims()[axis] as u64;
+        for (strides, layout) in params.strides.iter_mut().zip(&layouts) {
+            strides[axis] = layout.strides()[axis] as i64;
+        }
+    }
+    let body = Body::Native(by_dtype!(x.dtype(), kernel));
+    let (angles, bytes) = (
+        width / 2 * size_of::<f64>(),
+        2 * x.count() * x.dtype().size(),
+    );
+    let kernel = Kernel { name: "rope", body };
+    let build = |params: &Params| {
+        let (varying, same) = params.counts();
+        let units = varying * same.div_ceil(params.per_unit as usize);
+        Plan::new(kernel, Grid::units(units), params)
+            .read(x.buffer(), x.byte_offset())
+            .write(out.buffer(), out.byte_offset())
+            .scratch(angles + width * size_of::<f32>())
+            .cost(bytes as u64, 3 * x.count() as u64)
+    };
+    match positions {
+        Positions::From(start) => {
+            params.start = start;
+            build(&params)
+        }
+        Positions::Each(tensor) => {
+            let size = tensor.dtype().size() as i32;
+            params.read = if tensor.dtype() == DType::U32 {
+                size
+            } else {
+                -size
+            };
+            build(&params).read(tensor.buffer(), tensor.byte_offset())
+        }
+    }
+}
+
+impl Params {
+    /// Positions, and rows of each.
+    fn counts(&self) -> (usize, usize) {
+        let (varying, same) = self.dims[..self.rank as usize].split_at(self.varying as usize);
+        (
+            varying.iter().product::<u64>() as usize,
+            same.iter().product::<u64>() as usize,
+        )
+    }
+
+    /// Where index `index` of some of the axes lies in the input, the output and the positions.
+    fn offsets(&self, axes: std::ops::Range<u32>, index: usize) -> [isize; 3] {
+        let (mut left, mut offsets) = (index as u64, [0; 3]);
+        for axis in (axes.start as usize..axes.end as usize).rev() {
+            let at = (left % self.dims[axis]) as i64;
+            left /= self.dims[axis];
+            for (offset, strides) in offsets.iter_mut().zip(&self.strides) {
+                *offset += (at * strides[axis]) as isize;
+            }
+        }
+        offsets
+    }
+}
+
+unsafe fn kernel<T: Float>(call: &mut Call<'_>) {
+    dispatch(Turns::<T>(call, PhantomData));
+}
+
+struct Turns<'a, 'b, T>(&'a mut Call<'b>, PhantomData<T>);
+
+impl<T: Float> Job for Turns<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let call = self.0;
+        let params: Params = *call.params();
+        let (width, per_unit) = (params.width as usize, params.per_unit as usize);
+        let (_, same) = params.counts();
+        let blocks = same.div_ceil(per_unit);
+        let scratch = std::mem::take(&mut call.scratch);
+        let (speeds, turn) = scratch.split_at_mut(width / 2 * size_of::<f64>());
+        let speeds: &mut [f64] = bytemuck::cast_slice_mut(speeds);
+        let turn: &mut [f32] = &mut bytemuck::cast_slice_mut(turn)[..width];
+        fill_speeds(speeds, params.base, width);
+        let mut turned_to = None;
+        for unit in call.units.clone() {
+            let (place, block) = (unit / blocks, unit % blocks);
+            let varying = params.offsets(0..params.varying, place);
+            // SAFETY: the positions' layout was broadcast to the rows.
+            let position = unsafe { position(call, &params, varying[2]) };
+            if turned_to != Some(position) {
+                fill_turn(s, turn, speeds, position as f64);
+                turned_to = Some(position);
+            }
+            for row in block * per_unit..same.min((block + 1) * per_unit) {
+                let at = params.offsets(params.varying..params.rank, row);
+                // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
+                let (x, out) = unsafe {
+                    let x = call.pointer::<T>(0).offset(varying[0] + at[0]);
+                    let out = call.pointer::<T>(1).offset(varying[1] + at[1]);
+                    (
+                        std::slice::from_raw_parts(x, width),
+                        std::slice::from_raw_parts_mut(out, width),
+                    )
+                };
+                if params.neighbours == 0 {
+                    turn_halves(s, x, out, turn);
+                } else {
+                    turn_neighbours(s, x, out, turn);
+                }
+            }
+        }
+    }
+}
+
+/// The position that `offset` of the positions' layout says.
+///
+/// # Safety
+/// Binding 2, when the parameters say that there is one, has an element there.
+unsafe fn position(call: &Call<'_>, params: &Params, offset: isize) -> i64 {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match params.read {
+            0 => params.start.wrapping_add(offset as i64),
+            4 => i64::from(*call.pointer::<u32>(2).offset(offset)),
+            -4 => i64::from(*call.pointer::<i32>(2).offset(offset)),
+            _ => *call.pointer::<i64>(2).offset(offset),
+        }
+    }
+}
+
+/// How far each pair turns from one position to the next.
+fn fill_speeds(speeds: &mut [f64], base: f64, width: usize) {
+    /// Powers that are multiplied up from an exact one.
+    const RUN: usize = 16;
+    let ratio = base.powf(-2.0 / width as f64);
+    for (i, run) in speeds.chunks_mut(RUN).enumerate() {
+        let mut speed = base.powf(-2.0 * (i * RUN) as f64 / width as f64);
+        for out in run {
+            *out = speed;
+            speed *= ratio;
+        }
+    }
+}
+
+/// The cosines of a position's angles, then the sines.
+#[inline(always)]
+fn fill_turn<S: Simd>(s: S, turn: &mut [f32], speeds: &[f64], position: f64) {
+    let (cosines, sines) = turn.split_at_mut(speeds.len());
+    for (out, speed) in sines.iter_mut().zip(speeds) {
+        // Whole turns go while the angle still has the digits for it.
+        let turns = position * speed / TAU;
+        *out = ((turns - turns.round_ties_even()) * TAU) as f32;
+    }
+    for (cosines, sines) in cosines.chunks_mut(S::LANES).zip(sines.chunks_mut(S::LANES)) {
+        let angle = s.load_first(sines, 0.0);
+        s.store_first(cosines, cos(s, angle));
+        s.store_first(sines, sin(s, angle));
+    }
+}
+
+#[inline(always)]
+fn turn_halves<S: Simd, T: Float>(s: S, x: &[T], out: &mut [T], turn: &[f32]) {
+    let half = x.len() / 2;
+    let ((a, b), (cosines, sines)) = (x.split_at(half), turn.split_at(half));
+    let (out_a, out_b) = out.split_at_mut(half);
+    for at in (0..half).step_by(S::LANES) {
+        let (a, b) = (
+            T::load_first(s, &a[at..], 0.0),
+            T::load_first(s, &b[at..], 0.0),
+        );
+        let cosine = s.load_first(&cosines[at..], 0.0);
+        let sine = s.load_first(&sines[at..], 0.0);
+        T::store_first(s, &mut out_a[at..], s.fnma(b, sine, s.mul(a, cosine)));
+        T::store_first(s, &mut out_b[at..], s.fma(a, sine, s.mul(b, cosine)));
+    }
+}
+
+/// Elements that [`turn_neighbours`] widens at a time.
+const BLOCK: usize = 64;
+
+#[inline(always)]
+fn turn_neighbours<S: Simd, T: Float>(s: S, x: &[T], out: &mut [T], turn: &[f32]) {
+    let (cosines, sines) = turn.split_at(x.len() / 2);
+    let mut block = [0.0f32; BLOCK];
+    let turns = cosines.chunks(BLOCK / 2).zip(sines.chunks(BLOCK / 2));
+    for ((x, out), (cosines, sines)) in x.chunks(BLOCK).zip(out.chunks_mut(BLOCK)).zip(turns) {
+        for at in (0..x.len()).step_by(S::LANES) {
+            s.store(&mut block[at..], T::load_first(s, &x[at..], 0.0));
+        }
+        for (pair, (cosine, sine)) in block.chunks_exact_mut(2).zip(cosines.iter().zip(sines)) {
+            let (a, b) = (pair[0], pair[1]);
+            pair[0] = a * cosine - b * sine;
+            pair[1] = a * sine + b * cosine;
+        }
+        for at in (0..x.len()).step_by(S::LANES) {
+            T::store_first(s, &mut out[at..], s.load(&block[at..]));
+        }
+    }
+}
