@@ -88,12 +88,18 @@ pub fn group_norm(
     let mut copies = [None, None, None];
     let [x_copy, weight_copy, bias_copy] = &mut copies;
     let x = or_copy(x, together, x_copy)?;
-    let weight = weight
-        .map(|w| or_copy(w, w.layout().is_contiguous(), weight_copy))
-        .transpose()?;
-    let bias = bias
-        .map(|b| or_copy(b, b.layout().is_contiguous(), bias_copy))
-        .transpose()?;
+    let weight = match weight {
+        Some(weight) => Some(or_copy(
+            weight,
+            weight.layout().is_contiguous(),
+            weight_copy,
+        )?),
+        None => None,
+    };
+    let bias = match bias {
+        Some(bias) => Some(or_copy(bias, bias.layout().is_contiguous(), bias_copy)?),
+        None => None,
+    };
     on_stream(x.device(), |stream| {
         let out = Tensor::output(OP, stream, x.dtype(), x.shape())?;
         if out.count() > 0 {
@@ -172,12 +178,12 @@ impl<T: Float> Job for Groups<'_, '_, T> {
                     std::slice::from_raw_parts_mut(out, length),
                 )
             };
-            // SAFETY: the plan binds them, a value for each channel, when its parameters say so.
-            let affine = |present: u32, index: usize| unsafe {
-                match present {
-                    0 => &[],
-                    _ => std::slice::from_raw_parts(call.pointer::<T>(index).add(first), channels),
+            let affine = |present: u32, index: usize| -> &[T] {
+                if present == 0 {
+                    return &[];
                 }
+                // SAFETY: the plan binds a value for each channel when its parameters say so.
+                unsafe { std::slice::from_raw_parts(call.pointer::<T>(index).add(first), channels) }
             };
             let weight: &[T] = affine(params.weighted, 2);
             let bias: &[T] = affine(params.biased, 2 + params.weighted as usize);

@@ -107,12 +107,18 @@ fn run(
     let mut copies = [None, None, None];
     let [x_copy, weight_copy, bias_copy] = &mut copies;
     let x = or_copy(x, together, x_copy)?;
-    let weight = weight
-        .map(|w| or_copy(w, w.layout().is_contiguous(), weight_copy))
-        .transpose()?;
-    let bias = bias
-        .map(|b| or_copy(b, b.layout().is_contiguous(), bias_copy))
-        .transpose()?;
+    let weight = match weight {
+        Some(weight) => Some(or_copy(
+            weight,
+            weight.layout().is_contiguous(),
+            weight_copy,
+        )?),
+        None => None,
+    };
+    let bias = match bias {
+        Some(bias) => Some(or_copy(bias, bias.layout().is_contiguous(), bias_copy)?),
+        None => None,
+    };
     on_stream(x.device(), |stream| {
         let out = Tensor::output(name, stream, x.dtype(), x.shape())?;
         if out.count() > 0 {
@@ -182,7 +188,7 @@ impl<T: Float, const RMS: bool> Job for Rows<'_, '_, T, RMS> {
         // SAFETY: the plan binds them, a row long, when its parameters say so.
         let affine = |present: u32, index: usize| unsafe {
             let length = if present == 0 { 0 } else { length };
-            let start = if present == 0 {
+            let start: *const T = if present == 0 {
                 std::ptr::dangling()
             } else {
                 call.pointer::<T>(index)

@@ -191,25 +191,10 @@ fn plan<'a>(
             strides[axis] = layout.strides()[axis] as i64;
         }
     }
-    let body = Body::Native(by_dtype!(x.dtype(), kernel));
-    let (angles, bytes) = (
-        width / 2 * size_of::<f64>(),
-        2 * x.count() * x.dtype().size(),
-    );
-    let kernel = Kernel { name: "rope", body };
-    let build = |params: &Params| {
-        let (varying, same) = params.counts();
-        let units = varying * same.div_ceil(params.per_unit as usize);
-        Plan::new(kernel, Grid::units(units), params)
-            .read(x.buffer(), x.byte_offset())
-            .write(out.buffer(), out.byte_offset())
-            .scratch(angles + width * size_of::<f32>())
-            .cost(bytes as u64, 3 * x.count() as u64)
-    };
-    match positions {
+    let read = match positions {
         Positions::From(start) => {
             params.start = start;
-            build(&params)
+            None
         }
         Positions::Each(tensor) => {
             let size = tensor.dtype().size() as i32;
@@ -218,8 +203,22 @@ fn plan<'a>(
             } else {
                 -size
             };
-            build(&params).read(tensor.buffer(), tensor.byte_offset())
+            Some(tensor)
         }
+    };
+    let body = Body::Native(by_dtype!(x.dtype(), kernel));
+    let (varying, same) = params.counts();
+    let units = varying * same.div_ceil(params.per_unit as usize);
+    let scratch = width / 2 * size_of::<f64>() + width * size_of::<f32>();
+    let bytes = 2 * x.count() * x.dtype().size();
+    let plan = Plan::new(Kernel { name: "rope", body }, Grid::units(units), &params)
+        .read(x.buffer(), x.byte_offset())
+        .write(out.buffer(), out.byte_offset())
+        .scratch(scratch)
+        .cost(bytes as u64, 3 * x.count() as u64);
+    match read {
+        Some(tensor) => plan.read(tensor.buffer(), tensor.byte_offset()),
+        None => plan,
     }
 }
 

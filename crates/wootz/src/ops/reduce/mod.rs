@@ -1,7 +1,7 @@
 //! Reductions over any axes: sums, extremes and where they stand, truth, variance, norms.
 //!
-//! [`fold::Fold`] says what is computed, [`plan`] how it is laid over units of work, and
-//! [`kernel`] walks the memory; any fold goes with any layout.
+//! A fold says what is computed, the plan how it is laid over units of work, and the kernel walks
+//! the memory; any fold goes with any layout.
 
 mod cases;
 mod fold;

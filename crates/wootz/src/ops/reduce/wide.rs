@@ -52,7 +52,10 @@ impl Wide for Product {
 
 /// A norm: each case of it has its own kernel, so that its loop has no branch.
 macro_rules! norm {
-    ($(#[$doc:meta])* $name:ident, |$p:ident, $acc:ident, $x:ident| $step:expr, $join:expr, $finish:expr) => {
+    (
+        $(#[$doc:meta])*
+        $name:ident, |$p:ident, $acc:ident, $x:ident| $step:expr, $join:ident, $finish:expr
+    ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy)]
         pub(super) struct $name(f64);
@@ -75,9 +78,9 @@ macro_rules! norm {
                 $join(first, second)
             }
             #[inline(always)]
-            fn finish(self, acc: f64) -> f64 {
+            fn finish(self, $acc: f64) -> f64 {
                 let $p = self.0;
-                $finish($p, acc)
+                $finish
             }
         }
     };
@@ -100,23 +103,23 @@ fn larger(first: f64, second: f64) -> f64 {
 
 norm! {
     /// The number of elements that are not zero.
-    Count, |_p, acc, x| acc + f64::from(u8::from(x != 0.0)), add, |_, acc| acc
+    Count, |_p, acc, x| acc + f64::from(u8::from(x != 0.0)), add, acc
 }
 norm! {
     /// The sum of magnitudes.
-    Taxicab, |_p, acc, x| acc + x.abs(), add, |_, acc| acc
+    Taxicab, |_p, acc, x| acc + x.abs(), add, acc
 }
 norm! {
     /// The square root of the sum of squares.
-    Euclid, |_p, acc, x| acc + x * x, add, |_, acc: f64| acc.sqrt()
+    Euclid, |_p, acc, x| acc + x * x, add, acc.sqrt()
 }
 norm! {
     /// The largest magnitude.
-    Largest, |_p, acc, x| larger(acc, x.abs()), larger, |_, acc| acc
+    Largest, |_p, acc, x| larger(acc, x.abs()), larger, acc
 }
 norm! {
     /// The `p`th root of the sum of `p`th powers.
-    Power, |p, acc, x| acc + x.abs().powf(p), add, |p: f64, acc: f64| acc.powf(p.recip())
+    Power, |p, acc, x| acc + x.abs().powf(p), add, acc.powf(p.recip())
 }
 
 /// A [`Wide`] over elements of `T`.

@@ -11,35 +11,27 @@ use crate::{
 const U: f64 = f32::EPSILON as f64 / 2.0;
 
 pub(super) fn softmax(cases: &mut Cases) {
-    add(
-        cases,
-        |x, axis| super::softmax(x, axis),
-        |lane| {
-            let all = All::of(lane);
-            let value = |x: f64| (x - all.max).exp() / all.sum;
-            // The exponent rounds, the exponential is off by two units, so is the scaling; below the
-            // normal range each of the two steps loses half of the least number.
-            let error = |x: f64| {
-                let depth = (all.max - x).min(104.0);
-                value(x) * (all.error + (depth + 4.0) * U) + f64::from(f32::from_bits(1))
-            };
-            lane.iter().map(|&x| (value(x), error(x))).collect()
-        },
-    );
+    add(cases, super::softmax, |lane| {
+        let all = All::of(lane);
+        let value = |x: f64| (x - all.max).exp() / all.sum;
+        // The exponent rounds, the exponential is off by two units, so is the scaling; below the
+        // normal range each of the two steps loses half of the least number.
+        let error = |x: f64| {
+            let depth = (all.max - x).min(104.0);
+            value(x) * (all.error + (depth + 4.0) * U) + f64::from(f32::from_bits(1))
+        };
+        lane.iter().map(|&x| (value(x), error(x))).collect()
+    });
 }
 
 pub(super) fn log_softmax(cases: &mut Cases) {
-    add(
-        cases,
-        |x, axis| super::log_softmax(x, axis),
-        |lane| {
-            let all = All::of(lane);
-            let value = |x: f64| x - all.max - all.sum.ln();
-            // The distance, the logarithm and their difference round.
-            let error = |x: f64| all.error + U * (all.max - x + all.sum.ln() + value(x).abs());
-            lane.iter().map(|&x| (value(x), error(x))).collect()
-        },
-    );
+    add(cases, super::log_softmax, |lane| {
+        let all = All::of(lane);
+        let value = |x: f64| x - all.max - all.sum.ln();
+        // The distance, the logarithm and their difference round.
+        let error = |x: f64| all.error + U * (all.max - x + all.sum.ln() + value(x).abs());
+        lane.iter().map(|&x| (value(x), error(x))).collect()
+    });
 }
 
 /// What a lane has in common.
