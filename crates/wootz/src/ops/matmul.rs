@@ -110,7 +110,10 @@ impl Product<'_> {
         }
         let params = self.params(out.dtype());
         let (_, blocking) = params.problem();
-        let packed = stream.allocate(blocking.packed_bytes)?;
+        let packed = match blocking.packed_bytes {
+            0 => None,
+            bytes => Some(stream.allocate(bytes)?),
+        };
         let bind = |kernel, units| {
             let ((a, _), (b, _)) = (&self.a, &self.b);
             let bias = self.bias.unwrap_or(b);
@@ -119,20 +122,24 @@ impl Product<'_> {
                 .read(b.buffer(), b.byte_offset())
                 .read(bias.buffer(), bias.byte_offset())
         };
-        if blocking.pack_units > 0 {
-            let kernel = native("matmul_pack", pack);
-            let plan = bind(kernel, blocking.pack_units)
-                .write(&packed, 0)
+        if let Some(packed) = &packed {
+            let plan = bind(native("matmul_pack", pack), blocking.pack_units)
+                .write(packed, 0)
                 .cost(2 * blocking.packed_bytes as u64, 0);
             // SAFETY: the plan reads the operands inside their layouts, and `packed` has room.
             unsafe { submit(stream, &plan)? };
         }
+        // Where nothing is packed ahead, the kernel does not look at the binding.
+        let (panels, start) = match &packed {
+            Some(packed) => (packed, 0),
+            None => (self.b.0.buffer(), self.b.0.byte_offset()),
+        };
         let [m, n, k] = params.sizes;
         let matrices = out.count() as u64 / (m * n);
         let values = (m * k + k * n + m * n).saturating_mul(matrices);
         let flops = (2 * m * n).saturating_mul(k).saturating_mul(matrices);
         let plan = bind(native("matmul", multiply), blocking.units)
-            .read(&packed, 0)
+            .read(panels, start)
             .write(out.buffer(), out.byte_offset())
             .scratch(blocking.scratch_bytes)
             .cost(values.saturating_mul(out.dtype().size() as u64), flops);
