@@ -205,7 +205,10 @@ impl Blocking {
         };
         let tiles = self.rows.longest().div_ceil(self.kernel.max_rows())
             * self.columns.longest().div_ceil(self.kernel.max_columns());
-        let waiting = !finish::direct(problem) && self.k_room > self.k_block;
+        // Tiles at the edge never go straight into C: they are wider than what is left of it.
+        let whole = problem.m.is_multiple_of(self.kernel.row_quantum)
+            && problem.n.is_multiple_of(self.kernel.column_quantum);
+        let waiting = self.k_room > self.k_block && !(whole && finish::direct(problem));
         let (sums, sums_step) = match waiting {
             true => (tiles * tile, tile),
             false => (tile, 0),
