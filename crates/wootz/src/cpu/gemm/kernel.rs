@@ -38,6 +38,9 @@ enum Extension {
     /// VDPBF16PS.
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "x86-64 only"))]
     Bf16,
+    /// The matrix unit, with bf16.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
 }
 
 impl Kernel {
@@ -75,6 +78,8 @@ impl Kernel {
                 Extension::None => true,
                 #[cfg(target_arch = "x86_64")]
                 Extension::Bf16 => is_x86_feature_detected!("avx512bf16"),
+                #[cfg(target_arch = "x86_64")]
+                Extension::Amx => super::amx::available(),
                 #[cfg(not(target_arch = "x86_64"))]
                 Extension::Bf16 => false,
             }
@@ -193,6 +198,30 @@ static AVX512_BF16: Kernel = Kernel {
     ..F32
 };
 
+/// 32×32 on the matrix unit: each step multiplies 32 values of k.
+#[cfg(target_arch = "x86_64")]
+static AMX: Kernel = Kernel {
+    name: "amx-bf16",
+    level: Level::Avx512,
+    extension: Extension::Amx,
+    bf16: true,
+    a_group: 32,
+    b_group: 2,
+    depth: 32,
+    row_quantum: 16,
+    column_quantum: 16,
+    tiles: &[
+        &[
+            [super::amx::rows_16_columns_16; 2],
+            [super::amx::rows_16_columns_32; 2],
+        ],
+        &[
+            [super::amx::rows_32_columns_16; 2],
+            [super::amx::rows_32_columns_32; 2],
+        ],
+    ],
+};
+
 /// 8×12 with Advanced SIMD.
 #[cfg(target_arch = "aarch64")]
 static NEON: Kernel = Kernel {
@@ -213,4 +242,6 @@ static ALL: &[&Kernel] = &[
     &AVX512,
     #[cfg(target_arch = "x86_64")]
     &AVX512_BF16,
+    #[cfg(target_arch = "x86_64")]
+    &AMX,
 ];

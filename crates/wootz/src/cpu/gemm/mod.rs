@@ -17,6 +17,8 @@
 //!
 //! Sums are f32 in an order that the shape fixes, and are rounded to the element once at the end.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod blocking;
 mod drive;
 mod finish;
