@@ -145,6 +145,7 @@ impl Product<'_> {
             .cost(values.saturating_mul(out.dtype().size() as u64), flops);
         // SAFETY: as above, and the plan covers `out`.
         unsafe { submit(stream, &plan)? };
+        drop(plan);
         Ok(out)
     }
 
