@@ -1,6 +1,10 @@
 //! Arrays of `f64` with a plain index model of their own: what the ops are checked against.
 //! Nothing here knows tensors, layouts or kernels, so a mistake there cannot hide here.
 
+mod special;
+
+pub use special::{asinh, erf, gelu, gelu_tanh, sigmoid, silu, softplus};
+
 /// An array of `f64`, rows after rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array {

@@ -100,6 +100,7 @@ impl Simd for Avx512 {
 
         fn to_i32(a: __m512) -> __m512i = _mm512_cvttps_epi32(a);
         fn to_f32(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
+        fn ldexp(a: __m512, n: __m512) -> __m512 = _mm512_scalef_ps(a, n);
         fn bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
         fn from_bits(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
 

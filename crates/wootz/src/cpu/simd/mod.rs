@@ -35,6 +35,8 @@ mod avx2;
 mod avx512;
 mod float;
 mod level;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(test)]
 mod tests;

@@ -161,6 +161,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
         self.select(self.is_nan(a), a, self.max(a, b))
     }
 
+    /// `a·2^n` for an integral `n` within ±250, rounded at most once.
+    #[inline(always)]
+    fn ldexp(self, a: Self::F32, n: Self::F32) -> Self::F32 {
+        // In two factors, as one may be out of range where the result is not.
+        let half = self.floor(self.mul(n, self.splat(0.5)));
+        let rest = self.sub(n, half);
+        self.mul(
+            self.mul(a, power_of_two(self, half)),
+            power_of_two(self, rest),
+        )
+    }
+
     /// Loads a vector.
     fn load(self, src: &[f32]) -> Self::F32;
     /// Loads the lanes that `src` has; the others hold `fill`.
@@ -196,4 +208,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max_lane(self, a: Self::F32) -> f32;
     /// The smallest lane, by halves with [`Simd::min`]; NaN lanes have no defined effect.
     fn min_lane(self, a: Self::F32) -> f32;
+}
+
+/// `2^n` for an integral `n` in −126..=127.
+#[inline(always)]
+fn power_of_two<S: Simd>(s: S, n: S::F32) -> S::F32 {
+    let exponent = s.add_i32(s.to_i32(n), s.splat_i32(127));
+    s.from_bits(s.shl(exponent, 23))
 }
