@@ -68,14 +68,30 @@ impl std::fmt::Debug for Bench {
 
 /// The rows, by file.
 static ROWS: &[&[Row]] = &[
+    ops::unary::FLOAT_ROWS,
+    ops::unary::NUMBER_ROWS,
+    ops::unary::BITWISE_ROWS,
+    ops::binary::FLOAT_ROWS,
+    ops::binary::NUMBER_ROWS,
+    ops::binary::BITWISE_ROWS,
+    ops::where_::ROWS,
+    ops::clamp::ROWS,
+    ops::cast::ROWS,
+    ops::fill::ROWS,
+    ops::arange::ROWS,
     ops::copy::ROWS,
+    ops::concat::ROWS,
+    ops::pad::ROWS,
+    ops::gather::ROWS,
+    ops::index_select::ROWS,
+    ops::scatter::ROWS,
+    ops::reduce::ROWS,
     ops::softmax::ROWS,
+    ops::layer_norm::ROWS,
+    ops::group_norm::ROWS,
+    ops::rope::ROWS,
     ops::matmul::ROWS,
     ops::linear::ROWS,
-    ops::group_norm::ROWS,
-    ops::layer_norm::ROWS,
-    ops::reduce::ROWS,
-    ops::rope::ROWS,
 ];
 
 /// Every op.

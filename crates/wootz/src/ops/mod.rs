@@ -11,26 +11,60 @@ macro_rules! by_dtype {
     };
 }
 
+pub mod arange;
+pub mod binary;
+pub mod cast;
 mod check;
+pub mod clamp;
+pub mod concat;
 pub mod copy;
+mod elementwise;
+pub mod fill;
+pub mod gather;
 pub mod group_norm;
+mod index;
+pub mod index_select;
 pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
+pub mod pad;
 pub mod reduce;
 pub mod rope;
+pub mod scatter;
 pub mod softmax;
+pub mod unary;
+mod walk;
+pub mod where_;
 
+pub use arange::arange;
+pub use binary::{
+    add, atan2, bitwise_and, bitwise_or, bitwise_xor, div, eq, ge, gt, le, logical_and, logical_or,
+    logical_xor, lt, maximum, minimum, mul, ne, pow, rem, shl, shr, sub,
+};
+pub use cast::cast;
+pub use clamp::clamp;
+pub use concat::{concat, stack};
 pub use copy::copy;
+pub use fill::fill;
+pub use gather::gather;
 pub use group_norm::group_norm;
+pub use index_select::{embedding, index_select};
 pub use layer_norm::{layer_norm, rms_norm};
 pub use linear::linear;
 pub use matmul::matmul;
+pub use pad::pad;
 pub use reduce::{
     Over, all, any, argmax, argmin, logsumexp, max, mean, min, norm, prod, sum, var,
 };
 pub use rope::{Pairs, Positions, rope};
+pub use scatter::{scatter, scatter_add, scatter_max};
 pub use softmax::{log_softmax, softmax};
+pub use unary::{
+    abs, acos, acosh, asin, asinh, atan, atanh, bitwise_not, ceil, cos, cosh, erf, exp, exp2,
+    expm1, floor, gelu, gelu_tanh, isinf, isnan, log, log1p, log2, logical_not, neg, recip, relu,
+    round, rsqrt, sigmoid, sign, silu, sin, sinh, softplus, sqrt, tan, tanh, trunc,
+};
+pub use where_::where_;
 
 use crate::{Error, Result, Tensor};
 use wootz_runtime::{Device, Plan, Stream};
