@@ -1,12 +1,13 @@
 //! `copy`: the same elements in contiguous memory.
 
-use super::{on_stream, submit};
+use super::elementwise::launch;
 use crate::{
-    DType, MAX_RANK, Result, Tensor,
+    DType, Result, Tensor,
     case::{Cases, Expected},
+    cpu::elementwise::{Walk, blocks},
     table::{Bench, Row},
 };
-use wootz_runtime::{Body, Call, Grid, Kernel, Plan};
+use wootz_runtime::{Call, NativeFn};
 
 /// The rows of the table.
 pub const ROWS: &[Row] = &[Row {
@@ -18,72 +19,32 @@ pub const ROWS: &[Row] = &[Row {
     benches,
 }];
 
-/// Elements in one unit of work.
-const UNIT: usize = 1 << 14;
-
-#[repr(C)]
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    count: u64,
-    size: u32,
-    rank: u32,
-    dims: [u64; MAX_RANK],
-    strides: [i64; MAX_RANK],
-}
-
 /// The same elements in contiguous memory of their own.
 pub fn copy(x: &Tensor) -> Result<Tensor> {
-    on_stream(x.device(), |stream| {
-        let out = Tensor::output("copy", stream, x.dtype(), x.shape())?;
-        if out.count() > 0 {
-            // SAFETY: the plan covers `out`, and reads `x` inside its layout.
-            unsafe { submit(stream, &plan(x, &out))? };
-        }
-        Ok(out)
-    })
+    launch("copy", [x], x.shape(), x.dtype(), kernel(x.dtype()))
 }
 
-fn plan<'a>(x: &'a Tensor, out: &'a Tensor) -> Plan<'a> {
-    let layout = x.layout().collapse();
-    let mut params = Params {
-        count: x.count() as u64,
-        size: x.dtype().size() as u32,
-        rank: layout.rank() as u32,
-        dims: [1; MAX_RANK],
-        strides: [0; MAX_RANK],
+/// Elements are moved, not looked at, so their size is all that counts.
+fn kernel(dtype: DType) -> NativeFn {
+    match dtype.size() {
+        1 => move_elements::<u8>,
+        2 => move_elements::<u16>,
+        4 => move_elements::<u32>,
+        _ => move_elements::<u64>,
+    }
+}
+
+/// # Safety
+/// As for [`NativeFn`], with a plan of [`copy`] over elements of the size of `T`.
+unsafe fn move_elements<T: Copy>(call: &mut Call<'_>) {
+    let walk = *call.params::<Walk>();
+    let out = call.pointer::<T>(1);
+    let mut each = |[x]: [*const u8; 1], first: usize, n: usize| {
+        // SAFETY: the block's elements lie inside the operand and the output.
+        unsafe { std::ptr::copy_nonoverlapping(x.cast::<T>(), out.add(first), n) };
     };
-    for axis in 0..layout.rank() {
-        params.dims[axis] = layout.dims()[axis] as u64;
-        params.strides[axis] = layout.strides()[axis] as i64;
-    }
-    let bytes = 2 * x.count() * x.dtype().size();
-    Plan::new(KERNEL, Grid::units(x.count().div_ceil(UNIT)), &params)
-        .read(x.buffer(), x.byte_offset())
-        .write(out.buffer(), out.byte_offset())
-        .cost(bytes as u64, 0)
-}
-
-const KERNEL: Kernel = Kernel {
-    name: "copy",
-    body: Body::Native(kernel),
-};
-
-unsafe fn kernel(call: &mut Call<'_>) {
-    let params: Params = *call.params();
-    let size = params.size as usize;
-    let end = (call.units.end * UNIT).min(params.count as usize);
-    for i in call.units.start * UNIT..end {
-        let (mut left, mut from) = (i as u64, 0i64);
-        for axis in (0..params.rank as usize).rev() {
-            from += (left % params.dims[axis]) as i64 * params.strides[axis];
-            left /= params.dims[axis];
-        }
-        // SAFETY: `i` is inside the output, and `from` inside the input's layout.
-        unsafe {
-            let source = call.pointer::<u8>(0).offset(from as isize * size as isize);
-            std::ptr::copy_nonoverlapping(source, call.pointer::<u8>(1).add(i * size), size);
-        }
-    }
+    // SAFETY: the plan bound an operand of `T` that `walk` was made from.
+    unsafe { blocks(call, &walk, [size_of::<T>()], &mut each) };
 }
 
 fn cases(cases: &mut Cases) {

@@ -111,6 +111,18 @@ pub(crate) fn launch<const N: usize>(
     dtype: DType,
     kernel: NativeFn,
 ) -> Result<Tensor> {
+    launch_with(op, tensors, shape, dtype, kernel, |walk| walk)
+}
+
+/// Makes the output and submits `kernel`, with the parameters that `params` makes of the [`Walk`].
+pub(crate) fn launch_with<P: bytemuck::Pod, const N: usize>(
+    op: &'static str,
+    tensors: [&Tensor; N],
+    shape: Shape,
+    dtype: DType,
+    kernel: NativeFn,
+    params: impl FnOnce(Walk) -> P,
+) -> Result<Tensor> {
     on_stream(tensors[0].device(), |stream| {
         let out = Tensor::output(op, stream, dtype, shape)?;
         if out.count() == 0 {
@@ -122,7 +134,12 @@ pub(crate) fn launch<const N: usize>(
         });
         let walk = Walk::new(layouts.each_ref());
         // SAFETY: `broadcast` made the shape that each layout now has, and `out` is contiguous.
-        unsafe { submit(stream, &plan(op, &walk, walk, tensors, &out, kernel))? };
+        unsafe {
+            submit(
+                stream,
+                &plan(op, &walk, params(walk), tensors, &out, kernel),
+            )?
+        };
         Ok(out)
     })
 }

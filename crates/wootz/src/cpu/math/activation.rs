@@ -73,7 +73,8 @@ pub fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let tail = s.mul(half, scaled_erfc(s, z));
     let tail = s.ldexp(s.fma(tail, m, tail), n);
     let far = s.select(s.lt(x, s.splat(0.0)), s.neg(tail), s.sub(x, tail));
-    let near = s.fma(half, erf_near_zero(s, z, power), s.mul(x, s.splat(0.5)));
+    let erf = flip_sign(s, erf_near_zero(s, z, power), s.bits(x));
+    let near = s.mul(s.mul(x, s.splat(0.5)), s.add(s.splat(1.0), erf));
     s.select(s.lt(size, s.splat(1.0)), near, far)
 }
 

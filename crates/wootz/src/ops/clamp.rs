@@ -1,0 +1,93 @@
+//! `clamp`: every element kept inside a range.
+
+use super::elementwise::{launch_with, slice_mut, slices};
+use crate::{
+    DType, Element, Result, Tensor,
+    case::{Cases, Expected, round_to},
+    cpu::elementwise::{Walk, blocks},
+    table::{Bench, Row},
+    with_dtype,
+};
+use wootz_runtime::{Call, NativeFn};
+
+/// The rows of the table.
+pub const ROWS: &[Row] = &[Row {
+    name: "clamp",
+    family: "unary",
+    summary: "x kept inside low..=high; a NaN stays one",
+    dtypes: DType::ALL,
+    cases,
+    benches,
+}];
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    walk: Walk,
+    low: f64,
+    high: f64,
+}
+
+/// `x` where it is in `low..=high`, the nearer of the two elsewhere; a NaN stays one. The bounds
+/// become elements of the type of `x` first: integers saturate. Where `low` is above `high`, `high`
+/// is the result.
+pub fn clamp(x: &Tensor, low: f64, high: f64) -> Result<Tensor> {
+    let kernel: NativeFn = with_dtype!(x.dtype(), T => keep_inside::<T>);
+    let params = |walk| Params { walk, low, high };
+    launch_with("clamp", [x], x.shape(), x.dtype(), kernel, params)
+}
+
+/// # Safety
+/// As for [`NativeFn`], with a plan of [`clamp`] over elements of `T`.
+unsafe fn keep_inside<T: Element + PartialOrd>(call: &mut Call<'_>) {
+    let params = *call.params::<Params>();
+    let (low, high) = (T::from_f64(params.low), T::from_f64(params.high));
+    let out = call.pointer::<T>(1);
+    let mut each = |x: [*const u8; 1], first: usize, n: usize| {
+        // SAFETY: the block's elements lie inside the operand and the output.
+        let ([x], out) = unsafe { (slices::<T, 1>(x, n), slice_mut(out.add(first), n)) };
+        for (&x, out) in x.iter().zip(out) {
+            let above = if x < low { low } else { x };
+            *out = if above > high { high } else { above };
+        }
+    };
+    // SAFETY: the plan bound an operand of `T` that the walk was made from.
+    unsafe { blocks(call, &params.walk, [size_of::<T>()], &mut each) };
+}
+
+fn cases(cases: &mut Cases) {
+    let dtype = cases.dtype();
+    for (low, high) in [
+        (-1.0, 2.0),
+        (0.5, f64::INFINITY),
+        (f64::NEG_INFINITY, 1.5),
+        (3.0, 1.0),
+    ] {
+        let mut inputs = vec![cases.specials()];
+        for dims in [&[][..], &[0], &[33], &[5, 17], &[2, 1100]] {
+            inputs.push(cases.input(dims, -3.0, 9.0));
+        }
+        for input in inputs {
+            let label = format!("{low}..={high} {:?}", input.array.dims);
+            cases.add(
+                label,
+                vec![input],
+                move |x| clamp(&x[0], low, high),
+                move |x| {
+                    let (low, high) = (round_to(dtype, low), round_to(dtype, high));
+                    let inside = |x: f64| {
+                        let above = if x < low { low } else { x };
+                        if above > high { high } else { above }
+                    };
+                    Expected::exact(dtype, x[0].map(inside))
+                },
+            );
+        }
+    }
+}
+
+fn benches(dtype: DType) -> Vec<Bench> {
+    Bench::memory(dtype, &[&[64, 1024], &[4096, 4096]], 2, |x| {
+        clamp(&x[0], -1.0, 1.0)
+    })
+}

@@ -1,0 +1,58 @@
+//! `fill`: one value everywhere.
+
+use super::copy;
+use crate::{
+    DType, Device, Element, Result, Tensor,
+    case::{Cases, Expected},
+    reference::Array,
+    table::{Bench, Row},
+    tensor::shape_of,
+    with_dtype,
+};
+
+/// The rows of the table.
+pub const ROWS: &[Row] = &[Row {
+    name: "fill",
+    family: "memory",
+    summary: "one value everywhere",
+    dtypes: DType::ALL,
+    cases,
+    benches,
+}];
+
+/// A tensor of `dims` with `value` everywhere: one element, repeated by stride 0 and copied.
+pub fn fill<T: Element>(value: T, dims: &[usize], device: Device) -> Result<Tensor> {
+    shape_of("fill", T::DTYPE, dims)?;
+    copy(&Tensor::scalar(value, device)?.broadcast_to(dims)?)
+}
+
+/// As [`fill`], of the type and on the device of `like`.
+fn fill_like(like: &Tensor, value: f64, dims: &[usize]) -> Result<Tensor> {
+    with_dtype!(like.dtype(), T => fill(T::from_f64(value), dims, like.device()))
+}
+
+fn cases(cases: &mut Cases) {
+    let dtype = cases.dtype();
+    for dims in [&[][..], &[0], &[1], &[33], &[3, 0, 2], &[5, 1100]] {
+        let like = cases.input(&[], 0.0, 1.0);
+        let run = move |x: &[Tensor]| fill_like(&x[0], 3.0, dims);
+        cases.add(format!("{dims:?}"), vec![like], run, move |_| {
+            Expected::exact(dtype, Array::from_fn(dims, |_| 3.0))
+        });
+    }
+}
+
+fn benches(dtype: DType) -> Vec<Bench> {
+    let shapes: &'static [&'static [usize]] = &[&[64, 1024], &[4096, 4096]];
+    let bench = |dims: &&'static [usize]| {
+        let dims: &'static [usize] = dims;
+        Bench {
+            dims: dims.to_vec(),
+            inputs: vec![(dtype, vec![])],
+            run: Box::new(move |x| fill_like(&x[0], 3.0, dims)),
+            bytes: (dims.iter().product::<usize>() * dtype.size()) as u64,
+            flops: 0,
+        }
+    };
+    shapes.iter().map(bench).collect()
+}
