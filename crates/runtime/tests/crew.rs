@@ -5,7 +5,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Barrier,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst},
     },
     thread,
 };
@@ -119,7 +119,7 @@ fn what_a_job_borrows_is_free_after_it() {
         let mut values = vec![0_usize; 64];
         let cells: Vec<_> = values
             .iter_mut()
-            .map(std::sync::atomic::AtomicPtr::new)
+            .map(|value| AtomicPtr::new(value))
             .collect();
         crew.run(cells.len(), 4, &|range, _| {
             for unit in range {
