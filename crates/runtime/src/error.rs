@@ -53,6 +53,15 @@ pub enum Error {
         /// The panic's message.
         message: String,
     },
+    /// A kernel was given data that it cannot use, such as an index that lies outside. Its output
+    /// is undefined, everything else goes on.
+    #[error("kernel {kernel} refused element {element} of its data")]
+    Refused {
+        /// The kernel's name.
+        kernel: &'static str,
+        /// The first such element, counted in the order of the kernel's work.
+        element: u64,
+    },
     /// A kernel has no form that this device can run.
     #[error("{device} has no form of kernel {kernel}")]
     NoKernel {

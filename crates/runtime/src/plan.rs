@@ -4,7 +4,10 @@
 //! recorded, replayed, printed or compared. A plan borrows its buffers, so submitting one touches
 //! no reference count: threads that share a weight do not share a cache line for it.
 
-use crate::buffer::Buffer;
+use crate::{
+    buffer::Buffer,
+    sync::atomic::{AtomicU64, Ordering},
+};
 use smallvec::SmallVec;
 use std::{fmt, ops::Range};
 
@@ -63,9 +66,21 @@ pub struct Call<'a> {
     pub units: Range<usize>,
     /// This worker's scratch memory, aligned to 64, contents undefined.
     pub scratch: &'a mut [u8],
+    /// The first element that was refused, of all units of the plan; [`ACCEPTED`] if none was.
+    pub(crate) refused: &'a AtomicU64,
 }
 
+/// No element was refused.
+pub(crate) const ACCEPTED: u64 = u64::MAX;
+
 impl Call<'_> {
+    /// Notes that `element` of the plan's data cannot be used: an index that lies outside. The
+    /// kernel leaves it out and goes on; the submission fails and names the first such element.
+    pub fn refuse(&self, element: usize) {
+        // Relaxed: read when the plan is over. The lowest wins, whoever comes first.
+        self.refused.fetch_min(element as u64, Ordering::Relaxed);
+    }
+
     /// The parameters as the struct that the plan was built with.
     ///
     /// # Panics

@@ -69,6 +69,18 @@ pub enum Error {
         /// What would do.
         expected: String,
     },
+    /// A tensor of indices holds one that lies outside the axis it is for.
+    #[error("{op}: {argument} holds {value}, expected an index in 0..{limit}")]
+    Index {
+        /// The op.
+        op: &'static str,
+        /// The argument.
+        argument: &'static str,
+        /// The first such index, in the tensor's own order.
+        value: i64,
+        /// The size of the axis.
+        limit: usize,
+    },
     /// A shape has more elements than memory has addresses, or more axes than a tensor can have.
     #[error("{op}: a tensor of shape {dims:?} is too large")]
     TooLarge {

@@ -18,13 +18,16 @@
 
 pub mod case;
 pub mod conformance;
+
 pub mod cpu;
+mod display;
 mod dtype;
 mod error;
 mod graph;
 mod layout;
 pub mod ops;
 pub mod reference;
+pub mod safetensors;
 pub mod table;
 mod tensor;
 

@@ -193,9 +193,14 @@ impl Tensor {
                 verb: "have the same size",
             });
         }
+        self.reshaped(shape)
+    }
+
+    /// The same elements under a shape of the same count.
+    fn reshaped(&self, shape: Shape) -> Result<Tensor> {
         match self.layout.reshape(shape) {
             Some(layout) => Ok(self.view(layout)),
-            None => self.contiguous()?.reshape(dims),
+            None => self.contiguous()?.reshaped(shape),
         }
     }
 
@@ -261,10 +266,11 @@ impl Tensor {
 
     /// A new axis of size 1 before `axis`, which may be one past the last: a view.
     pub fn unsqueeze(&self, axis: isize) -> Result<Tensor> {
-        let axis = axis_of("unsqueeze", "axis", axis, self.rank() + 1)?;
+        let op = "unsqueeze";
+        let axis = axis_of(op, "axis", axis, self.rank() + 1)?;
         let mut dims = self.dims().to_vec();
         dims.insert(axis, 1);
-        self.reshape(&dims)
+        self.reshaped(shape_of(op, self.dtype, &dims)?)
     }
 
     /// Without `axis`, whose size is 1: a view.
@@ -282,7 +288,7 @@ impl Tensor {
         }
         let mut dims = self.dims().to_vec();
         dims.remove(axis);
-        self.reshape(&dims)
+        self.reshaped(shape_of(op, self.dtype, &dims)?)
     }
 
     /// `axis` as an index; negative ones count from the end.

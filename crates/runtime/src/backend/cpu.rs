@@ -7,7 +7,7 @@ use crate::{
     caps::{Caps, Family},
     crew::{self, Crew, UnitPanicked},
     error::{Error, Result},
-    plan::{Body, Call, Cost, Plan},
+    plan::{ACCEPTED, Body, Call, Cost, Plan},
     stream::StreamShared,
     timeline::{Ticket, Timeline},
 };
@@ -16,7 +16,7 @@ use std::{
     alloc::{Layout, alloc, dealloc},
     cell::RefCell,
     ops::Range,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 /// Alignment of small blocks: a cache line, and the widest vector.
@@ -113,6 +113,7 @@ unsafe fn run(plan: &Plan<'_>) -> Result<()> {
         .map(|binding| binding.buffer.memory().host.wrapping_add(binding.offset))
         .collect();
     let pointers = Pointers(&pointers);
+    let refused = AtomicU64::new(ACCEPTED);
     let piece = |units: Range<usize>, _worker: usize| {
         with_scratch(plan.scratch, |scratch| {
             let mut call = Call {
@@ -120,6 +121,7 @@ unsafe fn run(plan: &Plan<'_>) -> Result<()> {
                 pointers: pointers.get(),
                 units,
                 scratch,
+                refused: &refused,
             };
             // SAFETY: the caller vouches for the plan, and each unit is given out once.
             unsafe { function(&mut call) };
@@ -133,10 +135,12 @@ unsafe fn run(plan: &Plan<'_>) -> Result<()> {
             Crew::global().run(plan.grid.units, width.min(fair), &piece)
         }
     };
-    done.map_err(|UnitPanicked { message }| Error::KernelPanicked {
-        kernel: plan.kernel.name,
-        message,
-    })
+    let kernel = plan.kernel.name;
+    done.map_err(|UnitPanicked { message }| Error::KernelPanicked { kernel, message })?;
+    match refused.load(Ordering::Relaxed) {
+        ACCEPTED => Ok(()),
+        element => Err(Error::Refused { kernel, element }),
+    }
 }
 
 /// Binding pointers on their way to the crew's threads.

@@ -1,0 +1,406 @@
+//! `scatter`, `scatter_add` and `scatter_max` along an axis.
+//!
+//! The result starts as a copy of `x`; then each element of `source` goes where its index says.
+//! Elements that meet in one place do so in the order of their indices, whatever runs beside: a
+//! unit of work owns whole lanes, and walks its part of `index` in order.
+
+mod cases;
+
+use super::{
+    copy,
+    index::{self, BATCH, Reader},
+    on_stream, submit,
+    walk::{UNIT, Walk},
+};
+use crate::{DType, Element, Layout, Result, Tensor, table::Row};
+use half::{bf16, f16};
+use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
+
+/// The rows of the table.
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "scatter",
+        family: "index",
+        summary: "x with out[i, index[i, j]] = source[i, j] along an axis; the last one stays",
+        dtypes: DType::ALL,
+        cases: |cases| cases::add(cases, scatter, &Set),
+        benches: |dtype| cases::benches(dtype, scatter),
+    },
+    Row {
+        name: "scatter_add",
+        family: "index",
+        summary: "x with out[i, index[i, j]] += source[i, j] along an axis",
+        dtypes: DType::ALL,
+        cases: |cases| cases::add(cases, scatter_add, &Add),
+        benches: |dtype| cases::benches(dtype, scatter_add),
+    },
+    Row {
+        name: "scatter_max",
+        family: "index",
+        summary: "x with the larger of out[i, index[i, j]] and source[i, j] along an axis",
+        dtypes: DType::ALL,
+        cases: |cases| cases::add(cases, scatter_max, &Max),
+        benches: |dtype| cases::benches(dtype, scatter_max),
+    },
+];
+
+/// A copy of `x` in which each element of `source` is put at its own place, with the index in
+/// place of the place's own `axis`. Where several go to one place the last in the order of their
+/// indices stays.
+///
+/// `index` may be shorter than `source`, whose rest is then not looked at, and in the other axes
+/// than `axis` shorter than `x`. An index outside the axis is treated as
+/// [`gather`](super::gather()) does, and nothing is written there.
+pub fn scatter(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
+    let job = Job::check("scatter", x, axis, index, source)?;
+    let out = copy(x)?;
+    let kernel = match x.dtype().size() {
+        1 => kernel::<u8, u8, Set>,
+        2 => kernel::<u16, u16, Set>,
+        4 => kernel::<u32, u32, Set>,
+        _ => kernel::<u64, u64, Set>,
+    };
+    job.run(&out, kernel)?;
+    Ok(out)
+}
+
+/// As [`scatter`], adding to what is there. Integers wrap. `f16` and `bf16` are added up in
+/// `f32` and rounded once, so that many small elements in one place are not lost.
+pub fn scatter_add(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
+    let job = Job::check("scatter_add", x, axis, index, source)?;
+    match x.dtype() {
+        DType::F16 => job.run_wide::<f16>(x),
+        DType::BF16 => job.run_wide::<bf16>(x),
+        dtype => {
+            let out = copy(x)?;
+            job.run(
+                &out,
+                match dtype {
+                    DType::I32 => kernel::<i32, i32, Add>,
+                    DType::U32 => kernel::<u32, u32, Add>,
+                    DType::I64 => kernel::<i64, i64, Add>,
+                    DType::U8 => kernel::<u8, u8, Add>,
+                    _ => kernel::<f32, f32, Add>,
+                },
+            )?;
+            Ok(out)
+        }
+    }
+}
+
+/// As [`scatter`], keeping the largest of what is there and what comes. NaN is largest.
+pub fn scatter_max(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
+    let job = Job::check("scatter_max", x, axis, index, source)?;
+    let out = copy(x)?;
+    job.run(
+        &out,
+        crate::with_dtype!(x.dtype(), T => kernel::<T, T, Max>),
+    )?;
+    Ok(out)
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    reader: Reader,
+    /// Elements between neighbours along the axis.
+    step: i64,
+    /// The axis of the walk that is cut into units, and how much of it makes a unit.
+    cut: u64,
+    width: u64,
+    /// Indices, source, lanes of the output, and the number of each index in order.
+    walk: Walk<4>,
+}
+
+/// A checked call.
+struct Job<'a> {
+    op: &'static str,
+    axis: usize,
+    index: &'a Tensor,
+    source: &'a Tensor,
+}
+
+impl<'a> Job<'a> {
+    fn check(
+        op: &'static str,
+        x: &Tensor,
+        axis: isize,
+        index: &'a Tensor,
+        source: &'a Tensor,
+    ) -> Result<Job<'a>> {
+        let axis = x.axis(op, "axis", axis)?;
+        index::check(op, ("x", x), index)?;
+        super::check::same_device(op, &[("x", x), ("source", source)])?;
+        super::check::same_dtype(op, &[("x", x), ("source", source)])?;
+        index::check_inside(op, "index", index, x, Some(axis))?;
+        index::check_inside(op, "index", index, source, None)?;
+        Ok(Job {
+            op,
+            axis,
+            index,
+            source,
+        })
+    }
+
+    /// Lets the source meet what is in `out`, which is contiguous and nobody else's yet.
+    fn run(&self, out: &Tensor, kernel: NativeFn) -> Result<()> {
+        if self.index.count() == 0 {
+            return Ok(());
+        }
+        on_stream(out.device(), |stream| {
+            // SAFETY: the walk stays inside the indices, the source and the lanes of `out`, and
+            // the kernel writes at accepted indices only; no two units share a lane.
+            let done = unsafe { submit(stream, &self.plan(out, kernel)) };
+            let limit = out.dims()[self.axis];
+            done.map_err(|error| index::explain(self.op, self.index, limit, error))
+        })
+    }
+
+    /// [`Job::run`] on `f32` values of `x`, rounded to `T` in the end.
+    fn run_wide<T: Element>(&self, x: &Tensor) -> Result<Tensor>
+    where
+        Add: Meet<f32, T>,
+    {
+        let out = converted(self.op, x, DType::F32, convert::<T, f32>)?;
+        self.run(&out, kernel::<f32, T, Add>)?;
+        converted(self.op, &out, x.dtype(), convert::<f32, T>)
+    }
+
+    fn plan<'b>(&'b self, out: &'b Tensor, kernel: NativeFn) -> Plan<'b> {
+        let (index, source, shape) = (self.index, self.source, self.index.shape());
+        let lanes = lanes(out.layout(), self.axis, shape.dims());
+        let source_layout = inside(source.layout(), shape.dims());
+        let numbers = Layout::contiguous(shape);
+        let walk = Walk::new([index.layout(), &source_layout, &lanes, &numbers]);
+        let (cut, width) = lanes_of_a_unit(&walk, index.count());
+        let limit = out.dims()[self.axis];
+        let params = Params {
+            reader: Reader::new(index, limit),
+            step: out.layout().strides()[self.axis] as i64,
+            cut: cut as u64,
+            width: width as u64,
+            walk,
+        };
+        let units = if cut < walk.rank() {
+            walk.dim(cut).div_ceil(width)
+        } else {
+            1
+        };
+        let each = index.dtype().size() + source.dtype().size() + 2 * out.dtype().size();
+        Plan::new(
+            Kernel {
+                name: self.op,
+                body: Body::Native(kernel),
+            },
+            Grid::units(units),
+            &params,
+        )
+        .read(index.buffer(), index.byte_offset())
+        .read(source.buffer(), source.byte_offset())
+        .update(out.buffer(), out.byte_offset())
+        .cost((index.count() * each) as u64, 0)
+    }
+}
+
+/// The first indices of each axis.
+fn inside(layout: &Layout, dims: &[usize]) -> Layout {
+    let narrow = |layout: Layout, (axis, &dim)| layout.narrow(axis, 0, dim).unwrap_or(layout);
+    dims.iter().enumerate().fold(*layout, narrow)
+}
+
+/// The lanes along `axis` over `dims`: every index of the axis is at the lane's start.
+fn lanes(layout: &Layout, axis: usize, dims: &[usize]) -> Layout {
+    let mut first = dims.to_vec();
+    first[axis] = layout.dims()[axis].min(1);
+    let first = inside(layout, &first);
+    let shape = crate::Shape::new(dims).unwrap_or(first.shape());
+    // Where the axis has no elements every index is refused, wherever its lane would be.
+    first
+        .broadcast_to(shape)
+        .unwrap_or_else(|| Layout::contiguous(shape))
+}
+
+/// The axis that units cut, and how much of it each takes: the longest axis that is not the
+/// lanes' own. No axis when there is one lane only.
+fn lanes_of_a_unit(walk: &Walk<4>, count: usize) -> (usize, usize) {
+    /// Neighbours in memory that stay in one unit, so that it works on whole cache lines.
+    const NEIGHBOURS: usize = 64;
+    let others = (0..walk.rank()).filter(|&axis| walk.stride(2, axis) != 0);
+    let Some(cut) = others.max_by_key(|&axis| walk.dim(axis)) else {
+        return (walk.rank(), 1);
+    };
+    let width = (UNIT * walk.dim(cut)).div_ceil(count).max(1);
+    (
+        cut,
+        if cut + 1 == walk.rank() {
+            width.max(NEIGHBOURS)
+        } else {
+            width
+        },
+    )
+}
+
+/// How an element of the source meets what is in its place.
+trait Meet<T, S> {
+    fn meet(here: T, comes: S) -> T;
+}
+
+/// What comes stays.
+struct Set;
+/// The sum stays.
+struct Add;
+/// The larger one stays.
+struct Max;
+
+impl<T> Meet<T, T> for Set {
+    fn meet(_: T, comes: T) -> T {
+        comes
+    }
+}
+
+macro_rules! meets {
+    ($($meet:ident, $type:ty, $source:ty: |$here:ident, $comes:ident| $result:expr;)*) => {$(
+        impl Meet<$type, $source> for $meet {
+            fn meet($here: $type, $comes: $source) -> $type {
+                $result
+            }
+        }
+    )*};
+}
+
+meets! {
+    Add, f32, f32: |here, comes| here + comes;
+    Add, f32, f16: |here, comes| here + comes.to_f32();
+    Add, f32, bf16: |here, comes| here + comes.to_f32();
+    Add, i32, i32: |here, comes| here.wrapping_add(comes);
+    Add, u32, u32: |here, comes| here.wrapping_add(comes);
+    Add, i64, i64: |here, comes| here.wrapping_add(comes);
+    Add, u8, u8: |here, comes| here.wrapping_add(comes);
+    Max, f32, f32: |here, comes| if here.is_nan() || comes <= here { here } else { comes };
+    Max, f16, f16: |here, comes| if here.is_nan() || comes <= here { here } else { comes };
+    Max, bf16, bf16: |here, comes| if here.is_nan() || comes <= here { here } else { comes };
+    Max, i32, i32: |here, comes| here.max(comes);
+    Max, u32, u32: |here, comes| here.max(comes);
+    Max, i64, i64: |here, comes| here.max(comes);
+    Max, u8, u8: |here, comes| here.max(comes);
+}
+
+unsafe fn kernel<T: Copy, S: Copy, M: Meet<T, S>>(call: &mut Call<'_>) {
+    let Params {
+        reader,
+        step,
+        cut,
+        width,
+        walk,
+    } = call.params::<Params>();
+    let (cut, width) = (*cut as usize, *width as usize);
+    for unit in call.units.clone() {
+        let (part, [index, source, lane, number]) = match cut < walk.rank() {
+            true => {
+                let start = unit * width;
+                walk.narrow(cut, start, width.min(walk.dim(cut) - start))
+            }
+            false => (*walk, [0; 4]),
+        };
+        let index = Side {
+            memory: call.pointer::<u8>(0),
+            offset: index,
+        };
+        let source = Side {
+            memory: call.pointer::<S>(1),
+            offset: source,
+        };
+        let lane = Side {
+            memory: call.pointer::<T>(2),
+            offset: lane,
+        };
+        // SAFETY: passed on from the caller.
+        let refused =
+            unsafe { scatter_part::<T, S, M>(&part, reader, *step as isize, index, source, lane) };
+        if let Some(refused) = refused {
+            call.refuse((refused + number) as usize);
+        }
+    }
+}
+
+/// Memory, and the element of it where a part of a walk begins.
+struct Side<T> {
+    memory: *mut T,
+    offset: isize,
+}
+
+/// Does one part of the walk; gives the number of the first index that was refused.
+///
+/// # Safety
+/// The walk stays inside the memory of its sides, and nobody else writes the lanes.
+unsafe fn scatter_part<T: Copy, S: Copy, M: Meet<T, S>>(
+    part: &Walk<4>,
+    reader: &Reader,
+    step: isize,
+    index: Side<u8>,
+    source: Side<S>,
+    lane: Side<T>,
+) -> Option<isize> {
+    let mut refused = None;
+    let mut batch = [0isize; BATCH];
+    part.for_each(|run| {
+        let [at, from, to, number] = run.offsets;
+        let [at_stride, from_stride, to_stride, number_stride] = run.strides;
+        for start in (0..run.length).step_by(BATCH) {
+            let batch = &mut batch[..BATCH.min(run.length - start)];
+            let skip = start as isize;
+            let first = index.offset + at + skip * at_stride;
+            // SAFETY: passed on from the caller.
+            if let Err(bad) = unsafe { reader.read(index.memory, first, at_stride, batch) } {
+                refused.get_or_insert(number + (skip + bad as isize) * number_stride);
+                continue;
+            }
+            for (i, place) in (skip..).zip(batch.iter()) {
+                // SAFETY: passed on from the caller; the reader accepted the index.
+                unsafe {
+                    let comes = *source.memory.offset(source.offset + from + i * from_stride);
+                    let here = lane
+                        .memory
+                        .offset(lane.offset + to + i * to_stride + place * step);
+                    *here = M::meet(*here, comes);
+                }
+            }
+        }
+    });
+    refused
+}
+
+/// The elements of `x` as another type, in contiguous memory.
+fn converted(op: &'static str, x: &Tensor, dtype: DType, body: NativeFn) -> Result<Tensor> {
+    on_stream(x.device(), |stream| {
+        let out = Tensor::output(op, stream, dtype, x.shape())?;
+        if out.count() > 0 {
+            let walk = Walk::new([x.layout(), out.layout()]);
+            let kernel = Kernel {
+                name: "convert",
+                body: Body::Native(body),
+            };
+            let plan = Plan::new(kernel, Grid::units(walk.units()), &walk)
+                .read(x.buffer(), x.byte_offset())
+                .write(out.buffer(), out.byte_offset())
+                .cost((x.count() * (x.dtype().size() + dtype.size())) as u64, 0);
+            // SAFETY: the walk covers `out`, and reads `x` inside its layout.
+            unsafe { submit(stream, &plan)? };
+        }
+        Ok(out)
+    })
+}
+
+unsafe fn convert<A: Element, B: Element>(call: &mut Call<'_>) {
+    let (x, out) = (call.pointer::<A>(0), call.pointer::<B>(1));
+    call.params::<Walk<2>>()
+        .for_each_of(call.units.clone(), |run| {
+            for i in 0..run.length as isize {
+                // SAFETY: the walk stays inside both tensors.
+                unsafe {
+                    let value = *x.offset(run.offsets[0] + i * run.strides[0]);
+                    *out.offset(run.offsets[1] + i * run.strides[1]) = B::from_f64(value.to_f64());
+                }
+            }
+        });
+}
