@@ -291,8 +291,8 @@ impl Drop for Buffer {
         }
         match &block.origin {
             Origin::Pool { home, .. } => stream::give_back(home, self.0),
-            // SAFETY: the last handle owns the block, which `Block::new` leaked from a box.
             Origin::Foreign(_) | Origin::Placeholder => {
+                // SAFETY: the last handle owns the block, which `Block::new` leaked from a box.
                 drop(unsafe { Box::from_raw(self.0.as_ptr()) })
             }
         }

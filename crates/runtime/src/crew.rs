@@ -207,9 +207,8 @@ impl Crew {
             return Ok(());
         }
         // SAFETY: a worker leaked it from a box, and the swap gave it to this thread.
-        Err(UnitPanicked {
-            message: *unsafe { Box::from_raw(panicked) },
-        })
+        let message = *unsafe { Box::from_raw(panicked) };
+        Err(UnitPanicked { message })
     }
 
     /// Makes the threads of the first `helpers` seats; says how many there are. The caller
@@ -287,11 +286,12 @@ impl Deck {
         let seat = &self.seats[worker - 1].0;
         while seat.accept() {
             self.labour(worker);
-            // SAFETY: the caller cannot finish and change the job before `leave` says so.
-            seat.leave(|| {
-                self.job
-                    .with(|job| unsafe { &*job }.as_ref().map(|job| job.caller.clone()))
-            });
+            let caller = |job: *const Option<Job>| {
+                // SAFETY: the caller cannot finish and change the job before `leave` says so.
+                let job = unsafe { &*job };
+                job.as_ref().map(|job| job.caller.clone())
+            };
+            seat.leave(|| self.job.with(caller));
         }
     }
 

@@ -15,10 +15,7 @@ fn main() -> Result<()> {
 }
 
 type Op = fn(&Tensor) -> Result<Tensor>;
-const OPS: &[(&str, Op)] = &[
-    ("copy", ops::copy),
-    ("softmax", |x| ops::softmax(x, -1)),
-];
+const OPS: &[(&str, Op)] = &[("copy", ops::copy), ("softmax", |x| ops::softmax(x, -1))];
 
 /// The fastest of many rounds: what disturbs a round only makes it slower.
 fn nanoseconds(mut call: impl FnMut() -> Result<Tensor>) -> f64 {

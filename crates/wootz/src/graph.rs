@@ -88,7 +88,9 @@ impl Graph {
             return Ok(());
         }
         let words = |inputs: &[(DType, Shape)]| {
-            let inputs = inputs.iter().map(|(dtype, shape)| format!("{dtype} {shape}"));
+            let inputs = inputs
+                .iter()
+                .map(|(dtype, shape)| format!("{dtype} {shape}"));
             inputs.collect::<Vec<_>>().join(", ")
         };
         let (found, expected) = (words(&found), words(&self.inputs));

@@ -75,7 +75,15 @@ impl Array {
     pub fn over(&self, axes: &[usize]) -> (Vec<usize>, Vec<Vec<f64>>) {
         let side = |inside: bool| -> Vec<usize> {
             let sizes = self.dims.iter().enumerate();
-            sizes.map(|(axis, &dim)| if axes.contains(&axis) == inside { dim } else { 1 }).collect()
+            sizes
+                .map(|(axis, &dim)| {
+                    if axes.contains(&axis) == inside {
+                        dim
+                    } else {
+                        1
+                    }
+                })
+                .collect()
         };
         let (inner, outer) = (side(true), side(false));
         let mut all = Vec::new();

@@ -5,6 +5,8 @@ use wootz::{DType, Device, Result, Tensor, table};
 use crate::failure::Failure;
 use crate::inputs;
 
+use super::layer::{self, Layer};
+
 /// An operation for many callers: its inputs and its call are each caller's own.
 pub struct Load {
     pub op: &'static str,
@@ -19,8 +21,11 @@ type Prepare = dyn Fn(Device) -> Result<Submit> + Send + Sync;
 pub type Submit = Box<dyn Fn() -> Result<Tensor>>;
 
 impl Load {
-    /// The load of this name, at its first benchmark's shape.
+    /// The load of this name; an op is measured at its first benchmark's shape.
     pub fn find(op: &'static str, dtype: DType) -> Result<Load, Failure> {
+        if op == layer::NAME {
+            return Load::layer(dtype);
+        }
         let row = table::find(op).expect("names come from the table");
         let none = || Failure::Input(format!("{op} has no benchmark in {dtype}"));
         let taken = row.dtypes.contains(&dtype);
@@ -47,6 +52,29 @@ impl Load {
         })
     }
 
+    /// The model layer.
+    fn layer(dtype: DType) -> Result<Load, Failure> {
+        if !dtype.is_float() {
+            return Err(Failure::Input(format!(
+                "{} is not for {dtype}, but for floats",
+                layer::NAME
+            )));
+        }
+        let prepare = move |device| {
+            let layer = Layer::new(dtype, device)?;
+            let x = inputs::tensor(dtype, &layer::SHAPE, device)?;
+            Ok(Box::new(move || layer.forward(&x)) as Submit)
+        };
+        Ok(Load {
+            op: layer::NAME,
+            shape: format!(
+                "{} {dtype}",
+                layer::SHAPE.map(|size| size.to_string()).join("×")
+            ),
+            prepare: Box::new(prepare),
+        })
+    }
+
     /// One caller's own copy of the work.
     pub fn prepare(&self, device: Device) -> Result<Submit> {
         (self.prepare)(device)
@@ -55,5 +83,6 @@ impl Load {
 
 /// Every load there is.
 pub fn names() -> Vec<&'static str> {
-    table::rows().map(|row| row.name).collect()
+    let ops = table::rows().map(|row| row.name);
+    ops.chain([layer::NAME]).collect()
 }

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod histogram;
+mod layer;
 pub mod load;
 pub mod mode;
 mod peer;

@@ -179,7 +179,9 @@ static LARGE: AtomicUsize = AtomicUsize::new(0);
 impl Large {
     fn start() -> Large {
         let before = LARGE.fetch_add(1, Ordering::Relaxed);
-        Large { running: before + 1 }
+        Large {
+            running: before + 1,
+        }
     }
 }
 

@@ -152,7 +152,6 @@ impl Null {
     }
 }
 
-#[expect(clippy::disallowed_types, reason = "as for `Shared`")]
 fn lock<T>(shared: &Shared<T>) -> std::sync::MutexGuard<'_, T> {
     shared
         .lock()

@@ -64,7 +64,12 @@ pub(crate) fn affine(
         same_dtype(op, &[("x", x), (argument, tensor)])?;
         if tensor.shape() != shape {
             let (found, expected) = (tensor.shape(), shape.to_string());
-            return Err(Error::Shape { op, argument, found, expected });
+            return Err(Error::Shape {
+                op,
+                argument,
+                found,
+                expected,
+            });
         }
     }
     Ok(())
@@ -76,5 +81,10 @@ pub(crate) fn epsilon(op: &'static str, epsilon: f64) -> Result<()> {
         return Ok(());
     }
     let (found, expected) = (epsilon.to_string(), "a number from 0 on".to_owned());
-    Err(Error::Value { op, argument: "epsilon", found, expected })
+    Err(Error::Value {
+        op,
+        argument: "epsilon",
+        found,
+        expected,
+    })
 }

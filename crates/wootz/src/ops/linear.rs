@@ -23,8 +23,11 @@ pub const ROWS: &[Row] = &[Row {
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let op = "linear";
     check::dtype(op, "x", x, DType::FLOATS)?;
-    let mut arguments = vec![("x", x), ("weight", weight)];
-    arguments.extend(bias.map(|bias| ("bias", bias)));
+    let arguments = [
+        ("x", x),
+        ("weight", weight),
+        ("bias", bias.unwrap_or(weight)),
+    ];
     check::same_dtype(op, &arguments)?;
     check::same_device(op, &arguments)?;
     let wrong = |argument, tensor: &Tensor, expected: String| Error::Shape {

@@ -53,9 +53,7 @@ pub use layer_norm::{layer_norm, rms_norm};
 pub use linear::linear;
 pub use matmul::matmul;
 pub use pad::pad;
-pub use reduce::{
-    Over, all, any, argmax, argmin, logsumexp, max, mean, min, norm, prod, sum, var,
-};
+pub use reduce::{Over, all, any, argmax, argmin, logsumexp, max, mean, min, norm, prod, sum, var};
 pub use rope::{Pairs, Positions, rope};
 pub use scatter::{scatter, scatter_add, scatter_max};
 pub use softmax::{log_softmax, softmax};
@@ -86,5 +84,9 @@ fn on_stream<R>(device: Device, f: impl FnOnce(&Stream) -> Result<R>) -> Result<
 /// `x` itself where that will do, else a contiguous copy that `copied` keeps. A call that needs no
 /// copy touches no reference count.
 fn or_copy<'a>(x: &'a Tensor, will_do: bool, copied: &'a mut Option<Tensor>) -> Result<&'a Tensor> {
-    if will_do { Ok(x) } else { Ok(copied.insert(copy(x)?)) }
+    if will_do {
+        Ok(x)
+    } else {
+        Ok(copied.insert(copy(x)?))
+    }
 }

@@ -92,7 +92,12 @@ impl SafeTensors {
 
     fn new(path: String, bytes: Bytes) -> Result<SafeTensors> {
         let (header, start) = Header::parse(&bytes).map_err(|text| file_error(&path, text))?;
-        Ok(SafeTensors { path, bytes: Arc::new(bytes), start, header })
+        Ok(SafeTensors {
+            path,
+            bytes: Arc::new(bytes),
+            start,
+            header,
+        })
     }
 
     /// The names of the tensors, in alphabetical order.
@@ -122,7 +127,9 @@ impl SafeTensors {
         let entry = self.entry(name)?;
         let wrong = |text: String| file_error(&self.path, format!("tensor {name:?}: {text}"));
         let dtype = DTYPES.iter().find(|(name, _)| *name == entry.dtype);
-        let dtype = dtype.ok_or_else(|| wrong(format!("unknown dtype {:?}", entry.dtype)))?.1;
+        let dtype = dtype
+            .ok_or_else(|| wrong(format!("unknown dtype {:?}", entry.dtype)))?
+            .1;
         let shape = Shape::new(&entry.shape)
             .ok_or_else(|| wrong(format!("{} axes are too many", entry.shape.len())))?;
         let (from, to) = entry.data_offsets;
@@ -150,10 +157,18 @@ impl SafeTensors {
 
 impl fmt::Debug for SafeTensors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SafeTensors({}, {} tensors)", self.path, self.header.entries.len())
+        write!(
+            f,
+            "SafeTensors({}, {} tensors)",
+            self.path,
+            self.header.entries.len()
+        )
     }
 }
 
 fn file_error(path: &str, reason: impl fmt::Display) -> Error {
-    Error::File { path: path.to_owned(), reason: reason.to_string() }
+    Error::File {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }

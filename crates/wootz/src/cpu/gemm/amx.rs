@@ -187,7 +187,12 @@ tile!(
 );
 tile!(
     rows_32_columns_32,
-    ["tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"],
+    [
+        "tilezero tmm0",
+        "tilezero tmm1",
+        "tilezero tmm2",
+        "tilezero tmm3"
+    ],
     [
         "tileloadd tmm0, [{sums0} + {sums_row}*1]",
         "tileloadd tmm1, [{sums0} + {sums_row}*1 + 64]",

@@ -11,7 +11,7 @@ const ERF: [f32; 7] = [
     0.112_835_854,
     -0.026_853_813,
     0.005_188_328,
-    -0.000_801_019_43,
+    -0.000_801_019_4,
     7.853_863e-5,
 ];
 
@@ -95,7 +95,7 @@ fn gate<S: Simd>(s: S, x: S::F32, w: S::F32) -> S::F32 {
 #[inline(always)]
 pub fn gelu_tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
     /// Twice √(2/π), as `(1 + tanh w)/2 = σ(2w)`.
-    const LINEAR: f32 = 1.595_769_1;
+    const LINEAR: f32 = 1.595_769_2;
     const CUBIC: f32 = LINEAR * 0.044_715;
     // Past ±11 the result is 0 or x.
     let near = clamp(s, x, -12.0, 12.0);

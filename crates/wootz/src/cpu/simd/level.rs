@@ -107,7 +107,7 @@ impl Level {
         let usable = || Level::ALL.into_iter().filter(|level| level.available());
         usable()
             .find(|level| Some(level.name()) == wanted)
-            .or_else(|| usable().last())
+            .or_else(|| usable().next_back())
             .unwrap_or(Level::Portable)
     }
 }

@@ -130,6 +130,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The same bits as integers.
     fn bits(self, a: Self::F32) -> Self::I32;
     /// The same bits as floats.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "self is the token, not the value"
+    )]
     fn from_bits(self, a: Self::I32) -> Self::F32;
 
     /// `-a`, by its sign bit.
