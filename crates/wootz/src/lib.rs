@@ -20,6 +20,7 @@ pub mod case;
 pub mod conformance;
 
 pub mod cpu;
+#[cfg(feature = "preview")]
 mod display;
 mod dtype;
 mod error;
@@ -27,6 +28,7 @@ mod graph;
 mod layout;
 pub mod ops;
 pub mod reference;
+#[cfg(feature = "preview")]
 pub mod safetensors;
 pub mod table;
 mod tensor;

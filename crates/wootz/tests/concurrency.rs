@@ -1,5 +1,6 @@
 //! Many threads, streams and tasks at once: whatever runs beside, the bits are those of a run
 //! alone.
+#![cfg(feature = "preview")]
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

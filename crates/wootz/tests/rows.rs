@@ -1,4 +1,5 @@
 //! Row ops on bad input, at the edges of what is defined, and on large input.
+#![cfg(feature = "preview")]
 
 use wootz::{
     DType, Device, Error, Tensor,

@@ -1,4 +1,5 @@
 //! Files of tensors: what is written is read again, and what is wrong is said.
+#![cfg(feature = "preview")]
 
 use proptest::prelude::*;
 use std::{collections::BTreeMap, fs, path::PathBuf};

@@ -1,4 +1,5 @@
 //! Views against an index model that knows no strides: for each place, which element stands there.
+#![cfg(feature = "preview")]
 
 use proptest::prelude::*;
 use wootz::{

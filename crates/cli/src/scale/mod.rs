@@ -2,6 +2,7 @@
 
 mod crowd;
 mod histogram;
+#[cfg(feature = "preview")]
 mod layer;
 pub mod load;
 pub mod mode;

@@ -11,12 +11,15 @@ use super::load::Load;
 use super::peer::{Peer, Pool};
 use crate::failure::Failure;
 
+/// Gathers that many callers for a task.
+type Open = fn(&Arc<Task>, usize) -> Result<Box<dyn Crowd>, Failure>;
+
 /// A way for callers to share a device.
 pub struct Mode {
     pub name: &'static str,
     /// What the callers share, and so what limits them.
     pub about: &'static str,
-    open: fn(&Arc<Task>, usize) -> Result<Box<dyn Crowd>, Failure>,
+    open: Open,
 }
 
 /// What all callers of a run do, and where.
