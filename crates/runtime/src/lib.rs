@@ -24,6 +24,8 @@ pub mod sync;
 pub mod timeline;
 mod waiters;
 
+#[cfg(feature = "emulated")]
+pub use backend::emulated;
 pub use backend::null;
 pub use buffer::{Buffer, RawMemory};
 pub use caps::{Caps, Family};

@@ -25,6 +25,8 @@ mod display;
 mod dtype;
 mod error;
 mod graph;
+#[cfg(feature = "emulated")]
+pub mod kernels;
 mod layout;
 pub mod ops;
 pub mod reference;

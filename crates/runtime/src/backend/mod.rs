@@ -2,6 +2,8 @@
 //! op's name; it gets plans.
 
 pub mod cpu;
+#[cfg(feature = "emulated")]
+pub mod emulated;
 pub mod null;
 
 use crate::{

@@ -1,0 +1,138 @@
+//! The memory that a launch was given, and the judgement of each access to it.
+
+use super::{
+    fault::{Memory, What, verb},
+    shadow::{Moment, Shadow, Touch},
+};
+use crate::plan::Access;
+use std::ops::Range;
+
+/// A buffer as a launch sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    /// Where the buffer starts.
+    pub start: *mut u8,
+    /// How long it is.
+    pub bytes: usize,
+    /// Where the kernel's pointer points, in bytes from the start.
+    pub offset: usize,
+    /// How the kernel uses it.
+    pub access: Access,
+}
+
+/// Disjoint ranges of device memory; bindings of the same buffer share one.
+#[derive(Debug)]
+pub(super) struct Regions {
+    regions: Vec<Region>,
+    params: Range<usize>,
+}
+
+#[derive(Debug)]
+struct Region {
+    range: Range<usize>,
+    /// The first binding that lies here.
+    index: usize,
+    /// `None` for what the launch only reads.
+    shadow: Option<Shadow>,
+}
+
+impl Regions {
+    /// The regions of a launch that begins with interval `start`.
+    pub(super) fn new(bindings: &[Bound], params: &[u8], start: u32) -> Regions {
+        let mut order: Vec<usize> = (0..bindings.len()).collect();
+        order.sort_by_key(|&index| bindings[index].start.addr());
+        let mut merged: Vec<(Range<usize>, usize, Access)> = vec![];
+        for index in order {
+            let Bound {
+                start,
+                bytes,
+                access,
+                ..
+            } = bindings[index];
+            let range = start.addr()..start.addr() + bytes;
+            match merged.last_mut() {
+                Some((last, _, together)) if range.start < last.end => {
+                    last.end = last.end.max(range.end);
+                    if *together != access {
+                        *together = Access::Update;
+                    }
+                }
+                _ => merged.push((range, index, access)),
+            }
+        }
+        let region = |(range, index, access): (Range<usize>, usize, Access)| {
+            let output = access == Access::Write;
+            let shadow = access
+                .writes()
+                .then(|| Shadow::device(range.len(), start, output));
+            Region {
+                range,
+                index,
+                shadow,
+            }
+        };
+        let params = params.as_ptr().addr()..params.as_ptr().addr() + params.len();
+        Regions {
+            regions: merged.into_iter().map(region).collect(),
+            params,
+        }
+    }
+
+    /// Judges an access to `range`; `None` when it is not device memory.
+    pub(super) fn touch(
+        &mut self,
+        range: &Range<usize>,
+        touch: Touch,
+        now: Moment,
+    ) -> Option<Result<(), What>> {
+        let inside = |outer: &Range<usize>| outer.start <= range.start && range.end <= outer.end;
+        if touch == Touch::Read && inside(&self.params) {
+            return Some(Ok(()));
+        }
+        let region = self
+            .regions
+            .iter_mut()
+            .find(|region| inside(&region.range))?;
+        let (offset, buffer) = (range.start - region.range.start, region.index);
+        let Some(shadow) = &mut region.shadow else {
+            let read_only = touch.writes().then_some(What::ReadOnly { buffer, offset });
+            return Some(read_only.map_or(Ok(()), Err));
+        };
+        let memory = Memory::Buffer(buffer);
+        let outcome = shadow.touch(offset, range.len(), touch, now);
+        Some(outcome.map_err(|wrong| What::from_shadow(memory, offset, touch, wrong)))
+    }
+
+    /// The report of an access that fell outside of all memory, told from what is nearest.
+    pub(super) fn out_of_range(
+        &self,
+        range: &Range<usize>,
+        touch: Touch,
+        scratch: &Range<usize>,
+    ) -> What {
+        let buffers = self
+            .regions
+            .iter()
+            .map(|r| (format!("buffer {}", r.index), &r.range));
+        let all = buffers.chain([("scratch".to_owned(), scratch)]);
+        let distance = |outer: &Range<usize>| {
+            range
+                .end
+                .saturating_sub(outer.end)
+                .max(outer.start.saturating_sub(range.start))
+        };
+        let nearest = all.min_by_key(|(_, outer)| distance(outer));
+        let whereabouts = nearest.map_or_else(String::new, |(name, outer)| {
+            let size = outer.len();
+            match range.start.checked_sub(outer.start) {
+                Some(offset) => format!("byte {offset} of {name}, which has {size}"),
+                None => format!("{} bytes before {name}", outer.start - range.start),
+            }
+        });
+        What::OutOfRange {
+            verb: verb(touch),
+            bytes: range.len() as u64,
+            whereabouts,
+        }
+    }
+}

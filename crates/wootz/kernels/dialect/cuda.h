@@ -1,0 +1,232 @@
+#pragma once
+// The dialect as CUDA C++ for NVRTC, compute capability 8.0 and up.
+//
+// Compiled with -default-device, so that functions need no marks, and with -fmad=false, so that a
+// product and a sum are fused only where `fused` says so.
+
+#define device
+#define scratch
+#define thread
+#define constant const
+#define FIXED static constexpr const
+#define UNROLL _Pragma("unroll")
+
+namespace wootz {
+
+typedef float f32;
+typedef int i32;
+typedef unsigned int u32;
+typedef long long i64;
+typedef unsigned long long u64;
+typedef unsigned char u8;
+typedef unsigned short u16;
+
+template <typename To, typename From>
+inline To bits_as(From from) {
+  static_assert(sizeof(To) == sizeof(From), "bits_as keeps the size");
+  To to;
+  memcpy(&to, &from, sizeof(To));
+  return to;
+}
+
+// The toolkit's headers with half types are not everywhere NVRTC is; the instructions are.
+struct f16 {
+  u16 bits;
+  f16() = default;
+  explicit f16(f32 value) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value)); }
+  explicit operator f32() const {
+    f32 value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+    return value;
+  }
+};
+
+struct bf16 {
+  u16 bits;
+  bf16() = default;
+  explicit bf16(f32 value) { asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value)); }
+  explicit operator f32() const { return bits_as<f32>(u32(bits) << 16); }
+};
+
+// Where a body runs.
+struct Place {
+  u32 group;   // which group of the grid
+  u32 groups;  // how many there are
+  u32 lane;    // which lane of the group
+  u32 lanes;   // how many, a multiple of SIMD_LANES
+  u8* memory;  // the group's scratch memory, 16-byte aligned
+};
+
+inline void scratch_barrier(Place) { __syncthreads(); }
+inline void device_barrier(Place) { __syncthreads(); }
+inline void simd_barrier(Place) { __syncwarp(); }
+
+template <typename T>
+inline T shuffle(Place, T value, u32 from) {
+  return __shfl_sync(0xffffffffu, value, from);
+}
+template <typename T>
+inline T shuffle_xor(Place, T value, u32 mask) {
+  return __shfl_xor_sync(0xffffffffu, value, mask);
+}
+// The value of the lane `distance` below; a lane that has none keeps its own.
+template <typename T>
+inline T shuffle_up(Place, T value, u32 distance) {
+  return __shfl_up_sync(0xffffffffu, value, distance);
+}
+inline bool simd_any(Place, bool condition) { return __any_sync(0xffffffffu, condition); }
+
+// `count` neighbours moved as one; a pack in memory is aligned to its own size.
+template <typename T, u32 count> struct Pack {
+  T at[count];
+};
+
+template <u32 bytes> struct Word;
+template <> struct Word<1> { typedef u8 type; };
+template <> struct Word<2> { typedef u16 type; };
+template <> struct Word<4> { typedef u32 type; };
+template <> struct Word<8> { typedef uint2 type; };
+template <> struct Word<16> { typedef uint4 type; };
+
+template <u32 count, typename T>
+inline Pack<T, count> load(const T* from) {
+  typedef typename Word<sizeof(T) * count>::type word;
+  return bits_as<Pack<T, count>>(*reinterpret_cast<const word*>(from));
+}
+
+template <u32 count, typename T>
+inline void store(T* to, const Pack<T, count>& pack) {
+  typedef typename Word<sizeof(T) * count>::type word;
+  *reinterpret_cast<word*>(to) = bits_as<word>(pack);
+}
+
+// Whole values in and out of scratch memory.
+template <typename T> inline void put(scratch T* to, T value) { *to = value; }
+template <typename T> inline T get(scratch const T* from) { return *from; }
+
+inline u32 atomic_add(u32* at, u32 value) { return atomicAdd(at, value); }
+inline u32 atomic_max(u32* at, u32 value) { return atomicMax(at, value); }
+inline u32 atomic_load(const u32* at) {
+  u32 value;
+  asm volatile("ld.relaxed.gpu.u32 %0, [%1];" : "=r"(value) : "l"(at) : "memory");
+  return value;
+}
+inline void atomic_store(u32* at, u32 value) {
+  asm volatile("st.relaxed.gpu.u32 [%0], %1;" : : "l"(at), "r"(value) : "memory");
+}
+
+// Where a lane's two elements of an 8 x 8 block lie: the accumulators of mma.sync.
+inline u32 block_row(Place at) { return at.lane % 32 / 4; }
+inline u32 block_column(Place at) { return at.lane % 4 * 2; }
+
+enum : u32 { MATRIX_K = 16 };
+
+template <typename T, u32 TM, u32 TN> struct SimdTile {
+  f32 at[TM][TN][2];
+};
+template <typename T, u32 TM, u32 TN>
+inline f32 get(const SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e) {
+  return tile.at[i][j][e];
+}
+template <typename T, u32 TM, u32 TN>
+inline void set(SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e, f32 value) {
+  tile.at[i][j][e] = value;
+}
+
+// One mma.sync m16n8k16: rows 0-7 of the product go to `top`, rows 8-15 to `bottom`.
+#define MMA(T, word)                                                                         \
+  inline void mma(f32 (&top)[2], f32 (&bottom)[2], const u32 (&a)[4], const u32 (&b)[2], T) { \
+    asm("mma.sync.aligned.m16n8k16.row.col.f32." word "." word ".f32 "                       \
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                    \
+        : "+f"(top[0]), "+f"(top[1]), "+f"(bottom[0]), "+f"(bottom[1])                       \
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                 \
+  }
+MMA(f16, "f16")
+MMA(bf16, "bf16")
+#undef MMA
+
+// Two elements, `step` apart, in one register.
+template <typename T> inline u32 two(const T* from, u32 step) {
+  return u32(from[0].bits) | u32(from[step].bits) << 16;
+}
+
+template <typename T, u32 TM, u32 TN>
+inline void multiply_add(Place at, SimdTile<T, TM, TN>& c, const T* a, u32 a_step, const T* b,
+                         u32 b_step) {
+  u32 row = block_row(at), column = block_column(at);
+  u32 right[TN][2];
+  UNROLL for (u32 j = 0; j < TN; ++j) {
+    const T* from = b + (column * b_step + 8 * j + row);
+    right[j][0] = two(from, b_step);
+    right[j][1] = two(from + 8 * b_step, b_step);
+  }
+  UNROLL for (u32 i = 0; i < TM; i += 2) {
+    const T* from = a + ((8 * i + row) * a_step + column);
+    u32 left[4] = {two(from, 1), two(from + 8 * a_step, 1), two(from + 8, 1),
+                   two(from + 8 * a_step + 8, 1)};
+    UNROLL for (u32 j = 0; j < TN; ++j) mma(c.at[i][j], c.at[i + 1][j], left, right[j], T());
+  }
+}
+
+// The tensor cores would round f32 to 10 bits: true f32 goes through the FMA units.
+template <u32 TM, u32 TN>
+inline void multiply_add(Place at, SimdTile<f32, TM, TN>& c, const f32* a, u32 a_step,
+                         const f32* b, u32 b_step) {
+  u32 row = block_row(at), column = block_column(at);
+  UNROLL for (u32 k = 0; k < MATRIX_K; ++k) {
+    f32 left[TM];
+    UNROLL for (u32 i = 0; i < TM; ++i) left[i] = a[(8 * i + row) * a_step + k];
+    UNROLL for (u32 j = 0; j < TN; ++j) {
+      const f32* right = b + (k * b_step + 8 * j + column);
+      UNROLL for (u32 i = 0; i < TM; ++i) {
+        c.at[i][j][0] = __fmaf_rn(left[i], right[0], c.at[i][j][0]);
+        c.at[i][j][1] = __fmaf_rn(left[i], right[1], c.at[i][j][1]);
+      }
+    }
+  }
+}
+
+inline f32 fused(f32 a, f32 b, f32 c) { return __fmaf_rn(a, b, c); }
+inline f32 sqrt_precise(f32 x) { return sqrtf(x); }
+inline f32 exp_precise(f32 x) { return expf(x); }
+inline f32 exp_fast(f32 x) { return __expf(x); }
+inline f32 exp2_precise(f32 x) { return exp2f(x); }
+inline f32 log_precise(f32 x) { return logf(x); }
+inline f32 log2_precise(f32 x) { return log2f(x); }
+inline f32 rsqrt_precise(f32 x) { return 1.0f / sqrtf(x); }
+inline f32 sin_precise(f32 x) { return sinf(x); }
+inline f32 cos_precise(f32 x) { return cosf(x); }
+inline f32 tan_precise(f32 x) { return tanf(x); }
+inline f32 asin_precise(f32 x) { return asinf(x); }
+inline f32 acos_precise(f32 x) { return acosf(x); }
+inline f32 atan_precise(f32 x) { return atanf(x); }
+inline f32 atan2_precise(f32 y, f32 x) { return atan2f(y, x); }
+inline f32 sinh_precise(f32 x) { return sinhf(x); }
+inline f32 cosh_precise(f32 x) { return coshf(x); }
+inline f32 tanh_precise(f32 x) { return tanhf(x); }
+inline f32 asinh_precise(f32 x) { return asinhf(x); }
+inline f32 acosh_precise(f32 x) { return acoshf(x); }
+inline f32 atanh_precise(f32 x) { return atanhf(x); }
+inline f32 pow_precise(f32 x, f32 y) { return powf(x, y); }
+inline f32 floor_exact(f32 x) { return floorf(x); }
+inline f32 ceil_exact(f32 x) { return ceilf(x); }
+inline f32 trunc_exact(f32 x) { return truncf(x); }
+inline f32 round_even(f32 x) { return rintf(x); }
+inline f32 rem_exact(f32 x, f32 y) { return fmodf(x, y); }
+
+}  // namespace wootz
+
+#if defined(WOOTZ_RESIDENT)
+#define CALLED __device__
+#else
+// Launch form: buffers, then the parameters by value; scratch is the launch's dynamic memory.
+#define IN(index, type) const type* __restrict__ b##index,
+#define OUT(index, type) type* b##index,
+#define ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)                             \
+  extern "C" __global__ void __launch_bounds__(lanes)                                     \
+      name(BUFFERS const __grid_constant__ Params params) {                               \
+    extern __shared__ __align__(16) unsigned char memory[];                               \
+    wootz::Place at = {blockIdx.x, gridDim.x, threadIdx.x, blockDim.x, memory};           \
+    __VA_ARGS__(at, BARE ARGUMENTS, params);                                                        \
+  }
+#endif

@@ -1,0 +1,42 @@
+#pragma once
+// One language over three: Metal, CUDA C++ and plain C++ (the emulator).
+//
+// A file that includes only this header and uses only its words compiles for each. The words:
+//
+//   types       f32 f16 bf16 i32 u32 i64 u64 u8 u16; arithmetic is done in wide<T>
+//   spaces      device, scratch, constant, thread: every pointer and reference names one
+//   place       Place: where a body runs; a body gets it as an argument, never from the hardware
+//   simd        32 lanes in step: shuffle, shuffle_xor, shuffle_up, simd_any, simd_barrier
+//   group       the lanes that share scratch: scratch_barrier, device_barrier
+//   memory      load, store (packs), atomic_add, atomic_max, atomic_load, atomic_store
+//   matrices    SimdTile, multiply_add, get, set: a simd's accumulator of 8 x 8 blocks
+//   maths       exp_precise, exp_fast, ...: never a bare name whose meaning differs
+//   bits        bits_as<T>(x)
+//   constants   FIXED for class-scope constants
+//   loops       UNROLL before a loop with constant bounds
+//   entries     ENTRY(name, lanes, count, Params, buffers, arguments, body): one generated line
+//               per kernel; buffers is a run of IN(index, type) and OUT(index, type), arguments
+//               names them as (b0, b1, ...), body may hold commas
+//
+// The language is C++14 without lambdas, recursion, virtual functions or globals: what the
+// strictest of the three takes. A pointer to group memory comes only from Place.
+
+#if defined(__METAL_VERSION__)
+#include "dialect/metal.h"
+#elif defined(__CUDACC__)
+#include "dialect/cuda.h"
+#elif defined(WOOTZ_LINT)
+#include "dialect/lint.h"
+#else
+#include "dialect/emulated.h"
+#endif
+
+#define BARE(...) __VA_ARGS__
+#if defined(CALLED)
+#include "dialect/call.h"
+#endif
+
+#include "dialect/number.h"
+#include "dialect/place.h"
+#include "dialect/maths.h"
+#include "dialect/matrix.h"

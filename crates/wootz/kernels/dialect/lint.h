@@ -1,0 +1,124 @@
+#pragma once
+// The dialect for the lint: declarations whose address spaces are as strict as Metal's.
+//
+// Two compilers look. C++ for OpenCL has real address spaces and refuses a conversion between
+// them. Plain C++ with numbered address spaces has `this` in the thread space alone, as Metal has,
+// and so refuses a member function on an object elsewhere.
+
+#if defined(__OPENCL_CPP_VERSION__)
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+#define device __global
+#define scratch __local
+#define thread __private
+typedef half lint_f16;
+typedef long lint_i64;
+typedef ulong lint_u64;
+#else
+#define device __attribute__((address_space(1)))
+#define scratch __attribute__((address_space(3)))
+#define constant const __attribute__((address_space(2)))
+#define thread
+typedef _Float16 lint_f16;
+typedef long lint_i64;
+typedef unsigned long lint_u64;
+#endif
+#define FIXED static constexpr const
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+namespace wootz {
+
+typedef float f32;
+typedef lint_f16 f16;
+typedef __bf16 bf16;
+typedef int i32;
+typedef unsigned int u32;
+typedef lint_i64 i64;
+typedef lint_u64 u64;
+typedef unsigned char u8;
+typedef unsigned short u16;
+
+template <typename To, typename From> inline To bits_as(From from) {
+  return __builtin_bit_cast(To, from);
+}
+
+struct Place {
+  u32 group, groups, lane, lanes;
+  scratch u8* memory;
+};
+
+void scratch_barrier(Place);
+void device_barrier(Place);
+void simd_barrier(Place);
+template <typename T> T shuffle(Place, T value, u32 from);
+template <typename T> T shuffle_xor(Place, T value, u32 mask);
+template <typename T> T shuffle_up(Place, T value, u32 distance);
+bool simd_any(Place, bool condition);
+
+template <typename T, u32 count> struct Pack {
+  T at[count];
+};
+template <u32 count, typename T> Pack<T, count> load(device const T* from);
+template <u32 count, typename T> void store(device T* to, thread const Pack<T, count>& pack);
+
+template <typename T> void put(scratch T* to, T value);
+template <typename T> T get(scratch const T* from);
+
+u32 atomic_add(device u32* at, u32 value);
+u32 atomic_max(device u32* at, u32 value);
+u32 atomic_load(device const u32* at);
+void atomic_store(device u32* at, u32 value);
+u32 atomic_add(scratch u32* at, u32 value);
+u32 atomic_max(scratch u32* at, u32 value);
+u32 atomic_load(scratch const u32* at);
+void atomic_store(scratch u32* at, u32 value);
+
+u32 block_row(Place at);
+u32 block_column(Place at);
+enum : u32 { MATRIX_K = 16 };
+template <typename T, u32 TM, u32 TN> struct SimdTile {
+  f32 at[TM][TN][2];
+};
+template <typename T, u32 TM, u32 TN>
+f32 get(thread const SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e);
+template <typename T, u32 TM, u32 TN>
+void set(thread SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e, f32 value);
+template <typename T, u32 TM, u32 TN>
+void multiply_add(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a, u32 a_step,
+                  scratch const T* b, u32 b_step);
+
+f32 fused(f32 a, f32 b, f32 c);
+f32 sqrt_precise(f32 x);
+f32 exp_precise(f32 x);
+f32 exp_fast(f32 x);
+f32 exp2_precise(f32 x);
+f32 log_precise(f32 x);
+f32 log2_precise(f32 x);
+f32 rsqrt_precise(f32 x);
+f32 sin_precise(f32 x);
+f32 cos_precise(f32 x);
+f32 tan_precise(f32 x);
+f32 asin_precise(f32 x);
+f32 acos_precise(f32 x);
+f32 atan_precise(f32 x);
+f32 atan2_precise(f32 y, f32 x);
+f32 sinh_precise(f32 x);
+f32 cosh_precise(f32 x);
+f32 tanh_precise(f32 x);
+f32 asinh_precise(f32 x);
+f32 acosh_precise(f32 x);
+f32 atanh_precise(f32 x);
+f32 pow_precise(f32 x, f32 y);
+f32 floor_exact(f32 x);
+f32 ceil_exact(f32 x);
+f32 trunc_exact(f32 x);
+f32 round_even(f32 x);
+f32 rem_exact(f32 x, f32 y);
+
+}  // namespace wootz
+
+#define IN(index, type) device const type *b##index,
+#define OUT(index, type) device type *b##index,
+#define ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)             \
+  void name(BUFFERS constant Params& params, wootz::Place at) {           \
+    __VA_ARGS__(at, BARE ARGUMENTS, params);                                        \
+  }

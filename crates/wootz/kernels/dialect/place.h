@@ -1,0 +1,23 @@
+#pragma once
+
+namespace wootz {
+
+// Thirty-two lanes in step: the same on Apple GPUs, NVIDIA GPUs and the emulator.
+enum : u32 { SIMD_LANES = 32 };
+
+inline u32 simd_lane(Place at) { return at.lane % SIMD_LANES; }
+inline u32 simd_index(Place at) { return at.lane / SIMD_LANES; }
+inline u32 simds(Place at) { return at.lanes / SIMD_LANES; }
+
+// Scratch memory as elements of T, from `byte` on. Its contents are unwritten at first.
+template <typename T>
+inline scratch T* scratch_at(Place at, u32 byte) {
+  return reinterpret_cast<scratch T*>(at.memory + byte);
+}
+
+template <typename T>
+inline T broadcast(Place at, T value, u32 from) {
+  return shuffle(at, value, from);
+}
+
+}  // namespace wootz

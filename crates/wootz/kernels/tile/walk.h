@@ -1,0 +1,77 @@
+#pragma once
+#include "dialect/dialect.h"
+
+// Walking a shape whose operands have strides of their own.
+//
+// The innermost axis is cut into packs of VEC; a lane takes pack after pack. With VEC > 1 each
+// operand steps along that axis by 1 (neighbours: moved as one) or 0 (one value for all), and
+// packs are aligned. Index is u32 where all counts fit, because GPUs divide 64 bits slowly.
+
+namespace wootz {
+
+enum : u32 { MAX_RANK = 8 };
+
+// Where a pack is: an offset for each operand, and how many of its elements exist.
+template <u32 OPERANDS> struct Spot {
+  i64 offset[OPERANDS];
+  u32 count;
+};
+
+template <u32 OPERANDS, u32 VEC, typename Index>
+inline Spot<OPERANDS> locate(Index pack, constant WalkParams& p) {
+  Spot<OPERANDS> spot;
+  u32 axis = p.rank - 1;
+  Index packs = Index(p.packs);
+  Index rest = pack / packs;
+  u64 inner = u64(pack - rest * packs) * VEC;
+  u64 left = p.shape[axis] - inner;
+  spot.count = left < VEC ? u32(left) : VEC;
+  UNROLL for (u32 k = 0; k < OPERANDS; ++k) {
+    spot.offset[k] = i64(inner) * p.strides[k * MAX_RANK + axis];
+  }
+  while (axis > 0) {
+    axis -= 1;
+    Index size = Index(p.shape[axis]);
+    Index outer = rest / size;
+    i64 index = i64(rest - outer * size);
+    rest = outer;
+    UNROLL for (u32 k = 0; k < OPERANDS; ++k) {
+      spot.offset[k] += index * p.strides[k * MAX_RANK + axis];
+    }
+  }
+  return spot;
+}
+
+// Operand k's step along the innermost axis.
+inline i64 inner_stride(constant WalkParams& p, u32 k) {
+  return p.strides[k * MAX_RANK + p.rank - 1];
+}
+
+// Pack `count` of `VEC` elements that are `stride` apart; what does not exist repeats the first.
+template <u32 VEC, typename T>
+inline Pack<T, VEC> fetch(device const T* from, i64 stride, u32 count) {
+  if (VEC > 1 && stride == 1 && count == VEC) return load<VEC>(from);
+  Pack<T, VEC> pack;
+  UNROLL for (u32 i = 0; i < VEC; ++i) pack.at[i] = from[i < count ? i64(i) * stride : 0];
+  return pack;
+}
+
+template <u32 VEC, typename T>
+inline void put_pack(device T* to, thread const Pack<T, VEC>& pack, i64 stride, u32 count) {
+  if (VEC > 1 && stride == 1 && count == VEC) {
+    store(to, pack);
+    return;
+  }
+  UNROLL for (u32 i = 0; i < VEC; ++i) {
+    if (i < count) to[i64(i) * stride] = pack.at[i];
+  }
+}
+
+template <typename Index> inline Index first_pack(Place at) {
+  return Index(at.group) * at.lanes + at.lane;
+}
+template <typename Index> inline Index pack_stride(Place at) {
+  return Index(at.groups) * at.lanes;
+}
+
+}  // namespace wootz

@@ -1,0 +1,84 @@
+//! Instances: the kernels that devices run, as data.
+
+use super::{CStruct, SourceError, source::flatten_family};
+use std::fmt::Write;
+
+/// How an instance uses a buffer, with the dialect's element type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Buffer {
+    /// Only reads it.
+    In(&'static str),
+    /// Writes it, or reads and writes it.
+    Out(&'static str),
+}
+
+/// One kernel: a body of a family with its template arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// The family's file, under `kernels/`.
+    pub file: &'static str,
+    /// The entry point's name, unique among all instances.
+    pub name: String,
+    /// The body with its template arguments, such as `softmax<f16, 4>`.
+    pub body: String,
+    /// Lanes in a group at most; a multiple of 32.
+    pub lanes: u32,
+    /// The parameter struct.
+    pub params: CStruct,
+    /// The buffers in the body's order.
+    pub buffers: Vec<Buffer>,
+}
+
+impl Instance {
+    /// The line that makes the entry point, on every platform.
+    fn render(&self) -> String {
+        let Instance {
+            name,
+            body,
+            lanes,
+            params,
+            buffers,
+            ..
+        } = self;
+        let mut list = String::new();
+        for (index, buffer) in buffers.iter().enumerate() {
+            let _ = match buffer {
+                Buffer::In(element) => write!(list, "IN({index}, {element}) "),
+                Buffer::Out(element) => write!(list, "OUT({index}, {element}) "),
+            };
+        }
+        let names: Vec<String> = (0..buffers.len())
+            .map(|index| format!("b{index}"))
+            .collect();
+        let (count, names) = (buffers.len(), names.join(", "));
+        format!(
+            "ENTRY({name}, {lanes}, {count}, {}, {list}, ({names}), {body})\n",
+            params.name
+        )
+    }
+}
+
+/// The source of a module of instances of one family: the whole text that a compiler gets.
+///
+/// # Panics
+/// If the instances are of different files.
+pub fn module(instances: &[Instance]) -> Result<String, SourceError> {
+    let Some(first) = instances.first() else {
+        return Ok(String::new());
+    };
+    let mut structs: Vec<&CStruct> = vec![];
+    for instance in instances {
+        assert_eq!(instance.file, first.file, "a module is of one family");
+        if !structs.contains(&&instance.params) {
+            structs.push(&instance.params);
+        }
+    }
+    let structs: String = structs.iter().map(|params| params.render()).collect();
+    let structs = format!("namespace wootz {{\n{structs}}}\n");
+    let mut text = flatten_family(first.file, &structs)?;
+    text.push_str("using namespace wootz;\n");
+    for instance in instances {
+        text.push_str(&instance.render());
+    }
+    Ok(text)
+}

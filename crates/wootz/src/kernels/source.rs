@@ -1,0 +1,134 @@
+//! The kernel files, carried in the binary, and the joining of a file with all it includes.
+
+/// `(path, text)` of each file, by paths under `kernels/`.
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../kernels/", $path)))),*]
+    };
+}
+
+const FILES: &[(&str, &str)] = files![
+    "dialect/accesses.h",
+    "dialect/call.h",
+    "dialect/cuda.h",
+    "dialect/dialect.h",
+    "dialect/emulated.h",
+    "dialect/lint.h",
+    "dialect/maths.h",
+    "dialect/matrix.h",
+    "dialect/metal.h",
+    "dialect/number.h",
+    "dialect/place.h",
+    "ops/binary.h",
+    "ops/fill.h",
+    "ops/index.h",
+    "ops/matmul.h",
+    "ops/norm.h",
+    "ops/pointwise.h",
+    "ops/reduce.h",
+    "ops/rope.h",
+    "ops/softmax.h",
+    "ops/unary.h",
+    "tile/reduce.h",
+    "tile/row.h",
+    "tile/team.h",
+    "tile/walk.h",
+];
+
+/// A kernel file includes something that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{from} includes {missing:?}, which is not a kernel file")]
+pub struct SourceError {
+    from: String,
+    missing: String,
+}
+
+/// The text of `path` with each `#include "…"` replaced by the file it names, once.
+/// Includes in angle brackets are the platform's and stay.
+pub fn flatten(path: &str) -> Result<String, SourceError> {
+    let mut joined = Joined::default();
+    joined.add(path, "the request")?;
+    Ok(joined.text)
+}
+
+/// The text of the dialect, then `between`, then the rest of `path`.
+pub(super) fn flatten_family(path: &str, between: &str) -> Result<String, SourceError> {
+    let mut joined = Joined::default();
+    joined.add("dialect/dialect.h", "the request")?;
+    joined.text.push_str(between);
+    joined.add(path, "the request")?;
+    Ok(joined.text)
+}
+
+#[derive(Default)]
+struct Joined {
+    text: String,
+    seen: Vec<String>,
+}
+
+impl Joined {
+    fn add(&mut self, path: &str, from: &str) -> Result<(), SourceError> {
+        if self.seen.iter().any(|seen| seen == path) {
+            return Ok(());
+        }
+        self.seen.push(path.to_owned());
+        let missing = || SourceError {
+            from: from.to_owned(),
+            missing: path.to_owned(),
+        };
+        let (_, text) = FILES
+            .iter()
+            .find(|(name, _)| *name == path)
+            .ok_or_else(missing)?;
+        for line in text.lines() {
+            match included(line) {
+                Some(other) => self.add(other, path)?,
+                None if line.trim() == "#pragma once" => {}
+                None => {
+                    self.text.push_str(line);
+                    self.text.push('\n');
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path in an `#include "…"` line.
+fn included(line: &str) -> Option<&str> {
+    line.trim().strip_prefix("#include \"")?.strip_suffix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    #[test]
+    fn every_kernel_file_is_carried() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+        let mut found = BTreeSet::new();
+        for room in ["dialect", "tile", "ops"] {
+            for entry in fs::read_dir(root.join(room)).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                found.insert(format!("{room}/{name}"));
+            }
+        }
+        let carried: BTreeSet<String> = FILES.iter().map(|(path, _)| (*path).to_owned()).collect();
+        assert_eq!(carried, found);
+    }
+
+    #[test]
+    fn a_file_is_joined_once_and_wholly() {
+        for (path, _) in FILES {
+            let text = flatten(path).unwrap();
+            assert_eq!(text.lines().filter_map(included).count(), 0, "{path}");
+            assert!(!text.contains("#pragma once"), "{path}");
+        }
+        let missing = flatten("dialect/none.h").unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            "the request includes \"dialect/none.h\", which is not a kernel file"
+        );
+    }
+}
