@@ -10,13 +10,13 @@
 //! An entry's `value` is null until a compile succeeds, and then never changes: stored with
 //! `Release`, read with `Acquire`.
 //!
-//! An entry's `queue` is one word in three states: [`idle`], nobody compiles; null or a
+//! An entry's `queue` is one word in three states: `idle`, nobody compiles; null or a
 //! pointer, somebody compiles and this is the list of those who wait. The exchange from idle
 //! to null picks the one compiler. A waiter's node lies on its own stack; it exchanges itself
 //! onto the list, which fails if the compile ended meanwhile. The compiler stores the value,
 //! swaps the queue back to idle, and hands every waiter on the list its own copy of the
 //! outcome. So each failure reaches exactly those who waited for that attempt, and a later
-//! caller tries again. When the compiler panics, a guard hands out [`Outcome::Abandoned`],
+//! caller tries again. When the compiler panics, a guard hands out `Outcome::Abandoned`,
 //! and the waiters race to compile in its place.
 //!
 //! Orderings on `queue`: a waiter joins with `Release` and the compiler takes the list with
