@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     returns::Linked,
     stream::{self, StreamShared},
-    sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     timeline::Ticket,
 };
 use std::{any::Any, fmt, ptr::NonNull};
@@ -233,18 +233,25 @@ impl Buffer {
         }
     }
 
-    /// Whether the contents are there.
-    pub fn is_ready(&self) -> bool {
-        match self.producer() {
-            None => true,
-            Some((stream, ticket)) => {
-                let done = stream.timeline.is_done(ticket);
-                if done {
-                    self.set_done();
-                }
-                done
-            }
+    /// The producer, unless it is found to be done, and well, by now.
+    pub(crate) fn awaited(&self) -> Option<(&'static StreamShared, Ticket)> {
+        let (stream, ticket) = self.producer()?;
+        // In this order: a fault is recorded before the tickets that it spoils are completed.
+        if stream.timeline.is_done(ticket) && stream.timeline.fault().is_none() {
+            self.set_done();
+            return None;
         }
+        Some((stream, ticket))
+    }
+
+    /// Whether a wait for the contents would end at once: they are there, or, after a fault,
+    /// they will never be.
+    pub fn is_ready(&self) -> bool {
+        if let Some((stream, ticket)) = self.producer() {
+            stream.observe(ticket);
+        }
+        self.awaited()
+            .is_none_or(|(stream, _)| stream.timeline.fault().is_some())
     }
 
     /// Blocks until the contents are there.
@@ -285,7 +292,9 @@ impl Drop for Buffer {
             if block.refs.fetch_sub(1, Ordering::Release) != 1 {
                 return;
             }
-            fence(Ordering::Acquire);
+            // And Acquire for the last one. A load and not a fence, which ThreadSanitizer does
+            // not see.
+            block.refs.load(Ordering::Acquire);
         } else {
             block.refs.store(0, Ordering::Relaxed);
         }

@@ -30,6 +30,11 @@
 //! `busy` passes the job from caller to caller the same way. The claims themselves are
 //! relaxed: they only share out numbers. Nothing needs a total order: whoever parks first
 //! announces it by an exchange in the word that its waker exchanges, so no wake-up is lost.
+//!
+//! What a unit throws is caught where the unit was called, on the helper or the caller, so no
+//! thread leaves a job early. A fork copies these words and none of the helpers: in the child an
+//! invitation is never accepted and is taken back, or `busy` stays set if a job was under way.
+//! Either way the child works alone.
 
 use std::{
     any::Any,
@@ -47,7 +52,7 @@ use crate::sync::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicUsize,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
-    thread,
+    thread, unpark,
 };
 
 const IDLE: u32 = 0;
@@ -243,7 +248,7 @@ impl Drop for Crew {
                 continue;
             };
             seat.0.state.swap(CLOSED, AcqRel);
-            thread.thread().unpark();
+            unpark(thread.thread());
             // A helper catches what its units throw, so it has no panic to pass on.
             let _ = thread.join();
         }
@@ -348,7 +353,7 @@ impl Seat {
             // SAFETY: the caller holds `busy`; a parked helper has a thread.
             self.thread.with(|thread| unsafe {
                 if let Some(thread) = &*thread {
-                    thread.thread().unpark();
+                    unpark(thread.thread());
                 }
             });
         }
@@ -388,22 +393,23 @@ impl Seat {
             let caller = caller();
             self.state.store(IDLE, Release);
             if let Some(caller) = caller {
-                caller.unpark();
+                unpark(&caller);
             }
         }
     }
 
-    /// Caller: takes the invitation back, or waits until the helper has left.
+    /// Caller: takes the invitation back, or waits until the helper has left. However the wait
+    /// goes, its last look is the one that acquires what the helper did.
     fn dismiss(&self) {
         if self
             .state
-            .compare_exchange(INVITED, IDLE, Relaxed, Acquire)
+            .compare_exchange(INVITED, IDLE, Relaxed, Relaxed)
             .is_ok()
         {
             return;
         }
         let mut spin = Spin::new();
-        while self.state.load(Acquire) == WORKING {
+        while self.state.load(Relaxed) == WORKING {
             if !spin.turn() {
                 let _ = self
                     .state

@@ -1,8 +1,10 @@
 //! Devices: what this machine can run on. They live as long as the process, so a [`Device`] is a
 //! plain reference and costs nothing to copy or to hold.
 
+#[cfg(feature = "emulated")]
+use crate::backend::emulated::Emulated;
 use crate::{
-    backend::{Backend, cpu::Cpu},
+    backend::{self, Backend, cpu::Cpu},
     buffer::RawMemory,
     caps::Caps,
     error::{Error, Result},
@@ -26,14 +28,30 @@ struct Shared {
 }
 
 impl Device {
-    /// The devices of this machine, the most capable first.
+    /// The devices of this machine, the most capable first, and last what only judges kernels.
     pub fn list() -> Vec<Device> {
-        vec![Device::cpu()]
+        let mut devices = backend::gpus().devices.clone();
+        devices.push(Device::cpu());
+        #[cfg(feature = "emulated")]
+        devices.push(Device::emulated());
+        devices
     }
 
-    /// The most capable device of this machine.
+    /// In words, the GPUs that this build could use and why this machine does not list them.
+    pub fn absent() -> &'static [String] {
+        &backend::gpus().absent
+    }
+
+    /// The machine that runs GPU kernels on the CPU and judges each access to memory.
+    #[cfg(feature = "emulated")]
+    pub fn emulated() -> Device {
+        static EMULATED: OnceLock<Device> = OnceLock::new();
+        *EMULATED.get_or_init(|| Device::register("emulated", Box::new(Emulated::new())))
+    }
+
+    /// The device that runs every op. While ops have no kernels for GPUs, that is the CPU.
     pub fn best() -> Device {
-        Device::list()[0]
+        Device::cpu()
     }
 
     /// The CPU, which every machine has.
@@ -42,26 +60,22 @@ impl Device {
         *CPU.get_or_init(|| Device::register("cpu", Box::new(Cpu::new())))
     }
 
-    /// The device of this name, as [`Device::name`] gives it. `best` is [`Device::best`].
+    /// The device of this name, as [`Device::name`] gives it. `best` is [`Device::best`], `cuda`
+    /// the first CUDA device.
     pub fn open(name: &str) -> Result<Device> {
+        let name = match name {
+            // Known without asking any driver.
+            "best" => return Ok(Device::best()),
+            "cpu" => return Ok(Device::cpu()),
+            "cuda" => "cuda:0",
+            name => name,
+        };
         let devices = Device::list();
-        if name == "best" {
-            return Ok(devices[0]);
-        }
-        devices
-            .iter()
-            .copied()
-            .find(|device| device.name() == name)
-            .ok_or_else(|| {
-                let available = devices
-                    .iter()
-                    .map(|device| device.name().to_owned())
-                    .collect();
-                Error::UnknownDevice {
-                    name: name.to_owned(),
-                    available,
-                }
-            })
+        let found = devices.iter().copied().find(|device| device.name() == name);
+        found.ok_or_else(|| Error::UnknownDevice {
+            name: name.to_owned(),
+            available: devices.iter().map(|d| d.name().to_owned()).collect(),
+        })
     }
 
     /// Makes a device of a backend. It lives, and its memory with it, as long as the process.
@@ -140,6 +154,7 @@ impl Device {
         for stream in idle {
             stream.trim();
         }
+        self.0.backend.trim();
     }
 
     /// Blocks until all work submitted on any stream so far is done; the first fault if any.
@@ -159,29 +174,29 @@ impl Device {
         }
     }
 
-    /// Fresh memory of the backend, counted against the limit.
-    pub(crate) fn reserve(&self, bytes: usize) -> Result<RawMemory> {
-        let full = || self.out_of_memory(bytes);
+    /// Fresh memory of the backend for a stream, counted against the limit.
+    pub(crate) fn reserve(&self, stream: usize, bytes: usize) -> Result<RawMemory> {
         let used = self.0.used.fetch_add(bytes, Ordering::Relaxed);
         let fits = used
             .checked_add(bytes)
             .is_some_and(|total| total <= self.memory_limit());
         let memory = if fits {
-            self.0.backend.allocate(bytes)
+            self.0.backend.allocate(stream, bytes)
         } else {
-            None
+            Ok(None)
         };
-        memory.ok_or_else(|| {
+        if !matches!(memory, Ok(Some(_))) {
             self.0.used.fetch_sub(bytes, Ordering::Relaxed);
-            full()
-        })
+        }
+        memory?.ok_or_else(|| self.out_of_memory(bytes))
     }
 
-    /// Gives memory back to the backend. Nobody uses it any more.
-    pub(crate) fn release(&self, memory: RawMemory) {
+    /// Gives memory of a stream back to the backend. Only that stream may still be using it.
+    pub(crate) fn release(&self, stream: usize, memory: RawMemory) {
         self.0.used.fetch_sub(memory.bytes, Ordering::Relaxed);
-        // SAFETY: it came from `reserve`, and its block was owned by the pool that gave it up.
-        unsafe { self.0.backend.free(memory) };
+        // SAFETY: it came from `reserve`, and its block was owned by the stream's pool, which gave
+        // it up; what other streams did with it was done before the pool had it.
+        unsafe { self.0.backend.free(stream, memory) };
     }
 
     /// The tickets, one a stream, of all work submitted so far that is not done.
@@ -189,15 +204,19 @@ impl Device {
         let streams = self.0.streams.iter();
         let submitted = streams.map(|(index, slot)| (index, slot.shared.timeline.submitted()));
         submitted
-            .filter(|&(stream, ticket)| !self.is_done(stream, ticket))
+            .filter(|&(stream, ticket)| {
+                let slot = self.0.streams.get(stream);
+                slot.is_some_and(|slot| !slot.shared.timeline.is_done(ticket))
+            })
             .collect()
     }
 
+    /// Whether a ticket is done, as far as the device has told by now.
     pub(crate) fn is_done(&self, stream: usize, ticket: Ticket) -> bool {
         self.0
             .streams
             .get(stream)
-            .is_none_or(|slot| slot.shared.timeline.is_done(ticket))
+            .is_none_or(|slot| slot.shared.is_done(ticket))
     }
 }
 

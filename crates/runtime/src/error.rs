@@ -70,6 +70,61 @@ pub enum Error {
         /// The kernel's name.
         kernel: &'static str,
     },
+    /// A kernel's source does not compile.
+    #[error("kernel {kernel} does not compile for {device}:\n{log}")]
+    Compile {
+        /// The device's name.
+        device: String,
+        /// The entry point that was asked for.
+        kernel: &'static str,
+        /// What the compiler said.
+        log: String,
+    },
+    /// The compiler that a device needs for new kernels is not here.
+    #[error("{device} has no compiler for new kernels: {reason}")]
+    NoCompiler {
+        /// The device's name.
+        device: String,
+        /// What was tried, and what to do.
+        reason: String,
+    },
+    /// A plan asks for more than a group of this device can have.
+    #[error("{device} cannot launch {kernel}: {reason}")]
+    LaunchLimit {
+        /// The device's name.
+        device: String,
+        /// The kernel's name.
+        kernel: &'static str,
+        /// Which limit, and what was asked.
+        reason: String,
+    },
+    /// The emulator stopped a kernel at a thing that hardware would not forgive. Its output is
+    /// undefined, everything else goes on.
+    #[error("{device} stopped a kernel: {report}")]
+    KernelFault {
+        /// The device's name.
+        device: String,
+        /// The kernel, the place and what it did there.
+        report: String,
+    },
+    /// A call of the device's driver failed.
+    #[error("{device}: {call} failed: {message}")]
+    Driver {
+        /// The device's name.
+        device: String,
+        /// The call.
+        call: &'static str,
+        /// The driver's words.
+        message: String,
+    },
+    /// The device is broken until the process ends; nothing more runs on it.
+    #[error("{device} is lost: {message}")]
+    DeviceLost {
+        /// The device's name.
+        device: String,
+        /// The driver's words.
+        message: String,
+    },
     /// A buffer lives on another device than the stream that was given it.
     #[error("a buffer of {found} was given to {expected}")]
     WrongDevice {
@@ -77,6 +132,12 @@ pub enum Error {
         found: String,
         /// The stream's device.
         expected: String,
+    },
+    /// A buffer that belongs to another stream, or to no stream, was bound for writing.
+    #[error("a buffer that {stream} did not allocate was given to it for writing")]
+    WrongStream {
+        /// The stream that was to write.
+        stream: StreamName,
     },
     /// A value was asked of a tensor that only stands for a step of a recording.
     #[error(

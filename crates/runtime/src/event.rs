@@ -24,7 +24,7 @@ impl Event {
 
     /// Whether it is reached.
     pub fn is_done(&self) -> bool {
-        self.stream.timeline.is_done(self.ticket)
+        self.stream.is_done(self.ticket)
     }
 
     /// Blocks until it is reached.

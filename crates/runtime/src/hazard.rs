@@ -124,31 +124,19 @@ impl Waits {
         }
     }
 
-    /// Whether a wait for `ticket` of `stream` must be placed now, which is then remembered:
-    /// not for the stream itself, and not if it already waits for this ticket or a later one.
-    pub fn need(&mut self, stream: usize, ticket: Ticket) -> bool {
-        if stream == self.own
-            || self
-                .placed
-                .get(stream)
-                .is_some_and(|&placed| placed >= ticket)
-        {
-            return false;
-        }
+    /// Whether a wait for `ticket` of `stream` must be placed: not for the stream itself, and
+    /// not if it already waits for this ticket or a later one.
+    pub fn need(&self, stream: usize, ticket: Ticket) -> bool {
+        let placed = self.placed.get(stream).copied().unwrap_or_default();
+        stream != self.own && placed < ticket
+    }
+
+    /// Remembers that a wait for `ticket` of `stream` stands. Said after the fact, so that a
+    /// wait that could not be placed is still needed.
+    pub fn placed(&mut self, stream: usize, ticket: Ticket) {
         if stream >= self.placed.len() {
             self.placed.resize(stream + 1, Ticket::ZERO);
         }
-        let needed = ticket > self.placed[stream];
         self.placed[stream] = self.placed[stream].max(ticket);
-        needed
-    }
-
-    /// The waits that a plan needs which uses what `producers` made: one per stream, for the
-    /// latest ticket, and none that is placed already.
-    pub fn plan(&mut self, producers: &[(usize, Ticket)]) -> impl Iterator<Item = (usize, Ticket)> {
-        producers.iter().filter_map(move |&(stream, ticket)| {
-            let later = |&(other, later): &(usize, Ticket)| other == stream && later > ticket;
-            (!producers.iter().any(later) && self.need(stream, ticket)).then_some((stream, ticket))
-        })
     }
 }

@@ -40,7 +40,7 @@ use crate::sync::{
         AtomicBool, AtomicPtr,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
-    thread,
+    thread, unpark,
 };
 
 /// Heads of lists. A model has some hundred kernels, so a list has rarely more than one.
@@ -245,7 +245,7 @@ impl<K, V, E: Clone> Entry<K, V, E> {
                 node.served.store(true, Release);
                 thread
             };
-            thread.unpark();
+            unpark(&thread);
         }
     }
 

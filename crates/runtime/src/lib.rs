@@ -7,14 +7,21 @@
 
 mod backend;
 mod buffer;
+#[cfg(any(
+    feature = "emulated",
+    all(not(loom), any(target_os = "linux", windows))
+))]
+mod cache;
 mod caps;
 pub mod crew;
 mod device;
 mod error;
 mod event;
+mod fingerprint;
 mod graph;
 pub mod hazard;
 pub mod kernels;
+mod module;
 pub mod plan;
 mod pool;
 pub mod returns;
@@ -33,5 +40,6 @@ pub use device::Device;
 pub use error::{Error, Result, StreamName};
 pub use event::Event;
 pub use graph::Graph;
+pub use module::{Module, Source};
 pub use plan::{Access, Body, Call, Grid, Kernel, NativeFn, Plan};
 pub use stream::Stream;

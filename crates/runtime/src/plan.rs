@@ -6,6 +6,7 @@
 
 use crate::{
     buffer::Buffer,
+    module::Source,
     sync::atomic::{AtomicU64, Ordering},
 };
 use smallvec::SmallVec;
@@ -45,6 +46,8 @@ pub struct Kernel {
 pub enum Body {
     /// A function of this process, for the CPU.
     Native(NativeFn),
+    /// An entry point in source form, for GPUs and the emulator.
+    Source(Source),
 }
 
 /// A kernel for the CPU: does the units of `call.units`.

@@ -17,10 +17,11 @@ use crate::{
     event::Event,
     graph::Recorder,
     hazard::Waits,
-    plan::Plan,
+    plan::{Binding, Plan},
     pool::{Pool, class_of},
     returns::ReturnList,
     slots::Lease,
+    sync::Spin,
     timeline::{Fault, Ready, Ticket, Timeline},
 };
 use std::{
@@ -29,6 +30,7 @@ use std::{
     marker::PhantomData,
     ptr::NonNull,
     rc::Rc,
+    time::Duration,
 };
 
 /// What every thread may know of a stream.
@@ -48,17 +50,54 @@ impl StreamShared {
     }
 
     pub(crate) fn wait(&self, ticket: Ticket) -> Result<()> {
-        self.device.backend().flush_for_wait(self);
+        self.chase(ticket);
         self.timeline
             .wait(ticket)
             .map_err(|fault| self.fault(&fault))
     }
 
     pub(crate) async fn ready(&self, ticket: Ticket) -> Result<()> {
-        self.device.backend().flush_for_wait(self);
+        if !self.is_done(ticket) {
+            self.watch(ticket);
+        }
         Ready::new(&self.timeline, ticket)
             .await
             .map_err(|fault| self.fault(&fault))
+    }
+
+    /// Whether `ticket` is done, as far as the device has told by now.
+    pub(crate) fn is_done(&self, ticket: Ticket) -> bool {
+        self.observe(ticket);
+        self.timeline.is_done(ticket)
+    }
+
+    /// Asks a device that does not call back how far it is, unless `ticket` is known to be done.
+    pub(crate) fn observe(&self, ticket: Ticket) {
+        if !self.timeline.is_done(ticket) {
+            self.device.backend().observe(self, ticket);
+        }
+    }
+
+    /// Looks for `ticket` at a device that does not call back, first itself and then by leaving
+    /// it to the backend. A ticket of work on a device comes soon or much later.
+    fn chase(&self, ticket: Ticket) {
+        const LONGEST: Duration = Duration::from_micros(60);
+        if self.timeline.is_done(ticket) || self.device.caps().synchronous {
+            return;
+        }
+        let mut spin = Spin::lasting(LONGEST);
+        while !self.is_done(ticket) && self.timeline.fault().is_none() {
+            if !spin.turn() {
+                return self.watch(ticket);
+            }
+        }
+    }
+
+    fn watch(&self, ticket: Ticket) {
+        // A ticket that was never issued is never done, and its wait says so.
+        if ticket <= self.timeline.submitted() {
+            self.device.backend().watch(self, ticket);
+        }
     }
 
     fn fault(&self, fault: &Fault) -> Error {
@@ -129,8 +168,15 @@ pub struct Stream {
 impl Stream {
     /// A stream of `device` that nobody else drives.
     pub fn new(device: Device) -> Result<Stream> {
-        let lease = device.lease()?;
-        Ok(Stream::from_lease(device, lease))
+        loop {
+            let mut stream = Stream::from_lease(device, device.lease()?);
+            if stream.shared().timeline.fault().is_none() {
+                return Ok(stream);
+            }
+            // A fault stays with its stream, and not with whoever comes next: without its lease
+            // the slot is retired.
+            stream.lease = None;
+        }
     }
 
     pub(crate) fn from_lease(device: Device, lease: Lease) -> Stream {
@@ -208,11 +254,11 @@ impl Stream {
 
     fn allocate_fresh(&self, pool: &mut Pool, class: usize, size: usize) -> Result<NonNull<Block>> {
         let device = self.device();
-        let memory = device.reserve(size).or_else(|full| {
+        let memory = device.reserve(self.index(), size).or_else(|full| {
             // Memory may lie idle in this pool, or in those of streams that nobody drives.
-            pool.trim(|block| device.release(block.memory));
+            pool.trim(|block| device.release(self.index(), block.memory));
             device.trim();
-            device.reserve(size).map_err(|_| full)
+            device.reserve(self.index(), size).map_err(|_| full)
         })?;
         Ok(Block::new(
             memory,
@@ -233,7 +279,9 @@ impl Stream {
     pub fn trim(&self) {
         let mut core = self.core();
         self.collect(&mut core.pool);
-        core.pool.trim(|block| self.device().release(block.memory));
+        let (device, index) = (self.device(), self.index());
+        core.pool.trim(|block| device.release(index, block.memory));
+        device.backend().trim();
     }
 
     /// Submits a plan: after all that this stream was given before, and after the producers of
@@ -246,7 +294,7 @@ impl Stream {
         let mut core = self.core();
         let core = &mut *core;
         for binding in &plan.bindings {
-            self.check_device(binding.buffer)?;
+            self.check(binding)?;
         }
         if let Some(recorder) = &mut core.recorder {
             recorder.push(plan);
@@ -269,14 +317,22 @@ impl Stream {
         Ok(())
     }
 
-    fn check_device(&self, buffer: &Buffer) -> Result<()> {
-        if buffer.device() == self.device() {
-            return Ok(());
+    /// Whether the stream may use a buffer so. It writes none but its own, placeholders aside:
+    /// a buffer's ticket counts on its home stream, so work elsewhere could not be told by it.
+    fn check(&self, binding: &Binding<'_>) -> Result<()> {
+        let buffer = binding.buffer;
+        if buffer.device() != self.device() {
+            return Err(Error::WrongDevice {
+                found: buffer.device().name().to_owned(),
+                expected: self.device().name().to_owned(),
+            });
         }
-        Err(Error::WrongDevice {
-            found: buffer.device().name().to_owned(),
-            expected: self.device().name().to_owned(),
-        })
+        if binding.access.writes() && !buffer.is_home(self.shared()) && !buffer.is_recorded() {
+            return Err(Error::WrongStream {
+                stream: self.shared().name(),
+            });
+        }
+        Ok(())
     }
 
     /// Makes the stream wait, on the device, for the producer of a buffer from elsewhere.
@@ -288,9 +344,9 @@ impl Stream {
         if !self.device().caps().synchronous {
             buffer.set_shared();
         }
-        match buffer.producer() {
-            Some((producer, ticket)) if !buffer.is_ready() => self.follow(core, producer, ticket),
-            _ => Ok(()),
+        match buffer.awaited() {
+            Some((producer, ticket)) => self.follow(core, producer, ticket),
+            None => Ok(()),
         }
     }
 
@@ -301,11 +357,15 @@ impl Stream {
         producer: &'static StreamShared,
         ticket: Ticket,
     ) -> Result<()> {
+        let done = producer.timeline.is_done(ticket);
+        // Asked after that, since a fault is recorded before the tickets that it spoils are
+        // completed.
         if let Some(fault) = producer.timeline.fault() {
             return Err(producer.fault(fault));
         }
-        if core.waits.need(producer.index, ticket) {
+        if !done && core.waits.need(producer.index, ticket) {
             core.queue.wait_for(producer, ticket)?;
+            core.waits.placed(producer.index, ticket);
         }
         Ok(())
     }
@@ -316,7 +376,13 @@ impl Stream {
         buffer.check_contents()?;
         // SAFETY: the buffer is at least as long, and nobody else has a handle yet. Work that used
         // its memory before ran on this stream, or is done.
-        unsafe { self.core().queue.upload(buffer.memory(), bytes)? };
+        let progress = unsafe {
+            let timeline = &self.shared().timeline;
+            self.core().queue.upload(buffer.memory(), bytes, timeline)?
+        };
+        if let Progress::Running(ticket) = progress {
+            buffer.produced_by(ticket);
+        }
         Ok(buffer)
     }
 
@@ -327,7 +393,7 @@ impl Stream {
 
     /// Makes later work on this stream wait, on the device, for `event`.
     pub fn wait_for(&self, event: &Event) -> Result<()> {
-        if event.is_done() || std::ptr::eq(event.stream(), self.shared()) {
+        if std::ptr::eq(event.stream(), self.shared()) {
             return Ok(());
         }
         if event.stream().device != self.device() {
@@ -442,7 +508,7 @@ mod current {
     }
 
     pub(super) fn get(device: Device) -> Result<Guarded> {
-        CURRENT.with(|current| {
+        let found = CURRENT.try_with(|current| {
             let current = &mut *current.borrow_mut();
             if let Some(found) = current.find(device) {
                 return Ok(found);
@@ -450,7 +516,9 @@ mod current {
             let stream = Rc::new(Stream::new(device)?);
             current.own.push(stream.clone());
             Ok(Guarded::Own(stream))
-        })
+        });
+        // A thread that is ending keeps no stream: each call has its own.
+        found.unwrap_or_else(|_| Ok(Guarded::Own(Rc::new(Stream::new(device)?))))
     }
 
     /// Whether the current stream on `device`, if there is one, satisfies `f`.

@@ -44,33 +44,62 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// A bounded wait before a thread parks: about as long as parking and being woken costs.
-#[derive(Debug, Default)]
+/// Wakes a parked thread. Under loom others run just before it does: an unpark there passes on
+/// all that the caller did, and would hide that what was stored before it was not released.
+#[inline]
+pub fn unpark(thread: &thread::Thread) {
+    #[cfg(loom)]
+    thread::yield_now();
+    thread.unpark();
+}
+
+/// A bounded wait before a thread parks: about as long as parking and being woken costs, unless
+/// told otherwise.
+#[derive(Debug)]
 pub struct Spin {
     #[cfg(not(loom))]
     since: Option<std::time::Instant>,
+    #[cfg(not(loom))]
+    longest: std::time::Duration,
 }
 
 impl Spin {
     /// A wait that has not begun.
     pub fn new() -> Self {
-        Self::default()
+        Self::lasting(std::time::Duration::from_micros(20))
+    }
+
+    /// A wait that has not begun and lasts `longest` at most.
+    pub fn lasting(longest: std::time::Duration) -> Self {
+        #[cfg(loom)]
+        let _ = longest;
+        Self {
+            #[cfg(not(loom))]
+            since: None,
+            #[cfg(not(loom))]
+            longest,
+        }
     }
 
     /// Waits a moment; `false` when it is time to park. Under loom that is at once.
     #[inline]
     #[cfg(not(loom))]
     pub fn turn(&mut self) -> bool {
-        const LONGEST: std::time::Duration = std::time::Duration::from_micros(20);
         (0..8).for_each(|_| hint::spin_loop());
         self.since
             .get_or_insert_with(std::time::Instant::now)
             .elapsed()
-            < LONGEST
+            < self.longest
     }
 
     #[cfg(loom)]
     pub fn turn(&mut self) -> bool {
         false
+    }
+}
+
+impl Default for Spin {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -9,7 +9,11 @@
 //!
 //! `issued` has one writer, the stream's owner, so issuing is a load and a store. `done` only
 //! grows. It is raised with `Release` and read with `Acquire`: who sees a ticket done sees
-//! what its work wrote.
+//! what its work wrote. A ticket is a 64-bit count: at one a nanosecond it lasts 500 years.
+//!
+//! A fault is recorded before the tickets that it spoils are completed, and a waiter looks at
+//! `done` before it looks at `fault`. So who sees such a ticket done sees the fault as well,
+//! and nobody takes what failed work left behind for its result.
 //!
 //! How waiters and completers find each other without losing a wake-up is told in
 //! `waiters.rs`: every write that ends a wait, of `done` or of `fault`, is followed by
@@ -36,7 +40,7 @@ use crate::{
             AtomicPtr, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
-        thread,
+        thread, unpark,
     },
     waiters::Waiters,
 };
@@ -150,7 +154,8 @@ impl Timeline {
     }
 
     /// Records that the stream is broken, and wakes all who wait on it. The first fault stays;
-    /// every later wait reports it.
+    /// every later wait reports it. Tickets stay open: memory that their work may still touch
+    /// is kept until somebody who knows better completes them, after this call.
     pub fn fail(&self, fault: Fault) {
         let fault = Box::into_raw(Box::new(fault));
         if self
@@ -199,10 +204,12 @@ impl Timeline {
     /// What a wait for `ticket` ends with, if it would end now.
     #[inline]
     fn outcome(&self, ticket: Ticket) -> Option<Result<(), Fault>> {
+        // Before the fault: see the protocol.
+        let done = self.is_done(ticket);
         if let Some(fault) = self.fault() {
             return Some(Err(fault.clone()));
         }
-        if self.is_done(ticket) {
+        if done {
             return Some(Ok(()));
         }
         let submitted = self.submitted();
@@ -246,7 +253,7 @@ struct Unpark(thread::Thread);
 
 impl Wake for Unpark {
     fn wake(self: std::sync::Arc<Self>) {
-        self.0.unpark();
+        unpark(&self.0);
     }
 }
 

@@ -17,8 +17,17 @@
 //! completer, to wake it, or the waiter, to replace or remove it. The swaps are `AcqRel`:
 //! the box is passed on whole. A slot may pass to another waiter while a completer looks at
 //! it; that wakes somebody too early, which every waiter must allow for.
+//!
+//! A waker is somebody else's code and may panic. Nothing here is half done when it runs: it
+//! has left its slot already, and its panic ends where it was called, so that those behind it
+//! in the slots wake too and the completer goes on.
 
-use std::{convert::Infallible, ptr, task::Waker};
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
+    task::Waker,
+};
 
 use crate::{
     slots::{Lease, Slots},
@@ -94,7 +103,10 @@ impl Waiters {
             if waiter.ticket.load(Relaxed) <= ticket
                 && let Some(waker) = waiter.swap(None)
             {
-                waker.wake();
+                // The panic's own message has been shown; its payload is leaked, since dropping
+                // that could panic again.
+                let woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+                woken.unwrap_or_else(std::mem::forget);
             }
         }
     }

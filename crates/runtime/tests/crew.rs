@@ -39,16 +39,20 @@ proptest! {
 fn a_helper_takes_part_and_workers_have_their_own_index() {
     let crew = crew(3);
     let all = Barrier::new(3);
-    let seen: [AtomicBool; 3] = Default::default();
-    // Each of three units waits for the other two, so three threads must share them. A helper
-    // that is slow to come finds no unit left; but no unit ends before it has come.
-    crew.run(3, 3, &|range, worker| {
-        assert_eq!(range.len(), 1);
-        assert!(!seen[worker].swap(true, SeqCst));
-        all.wait();
-    })
-    .unwrap();
-    assert!(seen.iter().all(|seen| seen.load(SeqCst)));
+    for _ in 0..2 {
+        let seen: [AtomicBool; 3] = Default::default();
+        // Each of three units waits for the other two, so three threads must share them. A helper
+        // that is slow to come finds no unit left; but no unit ends before it has come.
+        crew.run(3, 3, &|range, worker| {
+            assert_eq!(range.len(), 1);
+            assert!(!seen[worker].swap(true, SeqCst));
+            all.wait();
+        })
+        .unwrap();
+        assert!(seen.iter().all(|seen| seen.load(SeqCst)));
+        // The second time they sleep, most likely, and must be woken.
+        thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -110,6 +114,31 @@ fn panics_without_words_and_while_alone_are_told_too() {
         told(|| panic!("number {}", 4)),
         "a unit of work panicked: number 4"
     );
+}
+
+/// A fork copies the crew's words and none of its helpers.
+#[cfg(unix)]
+#[test]
+fn a_forked_child_works_alone() {
+    let (crew, before) = (crew(3), Barrier::new(3));
+    let done = [const { AtomicUsize::new(0) }; 64];
+    crew.run(3, 3, &|_, _| _ = before.wait()).unwrap();
+    // SAFETY: the child allocates nothing, takes no lock, and ends without a destructor.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: no arguments to get wrong. A child that hangs is killed.
+        unsafe { libc::alarm(60) };
+        let told = crew.run(done.len(), 3, &|range, _| {
+            range.for_each(|unit| _ = done[unit].fetch_add(1, SeqCst));
+        });
+        let all = told.is_ok() && done.iter().all(|done| done.load(SeqCst) == 1);
+        // SAFETY: as above.
+        unsafe { libc::_exit(i32::from(!all)) };
+    }
+    let mut status = -1;
+    // SAFETY: `status` is this test's own, and `child` is its child.
+    let waited = unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!((waited, status), (child, 0));
 }
 
 #[test]

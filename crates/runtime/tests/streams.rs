@@ -1,6 +1,11 @@
+#![cfg(not(loom))]
 //! Streams, pools and graphs on null devices, whose work is done when a test says so.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc::{Sender, channel},
+};
 use wootz_runtime::{
     Body, Buffer, Call, Device, Error, Grid, Kernel, Plan, Stream,
     null::{Entry, Null},
@@ -195,6 +200,80 @@ fn a_fault_surfaces_on_its_own_stream() {
     y.wait().unwrap();
     b.synchronize().unwrap();
     assert!(device.synchronize().is_err());
+}
+
+/// The backend completes the tickets of failed work too, so that memory comes free.
+#[test]
+fn a_fault_is_told_however_one_asks() {
+    let (device, null) = running(1 << 20);
+    let (a, b) = (Stream::new(device).unwrap(), Stream::new(device).unwrap());
+    let (x, event) = (made(&a, &[]), a.event());
+    null.fail(a.index(), "the card fell off");
+    assert!(x.is_ready(), "a wait would end at once");
+    let out = b.allocate(10).unwrap();
+    for told in [x.wait(), submit(&b, &[&x], &out), b.wait_for(&event)] {
+        assert!(matches!(told, Err(Error::Fault { .. })), "{told:?}");
+    }
+}
+
+#[test]
+fn a_broken_stream_is_nobodys_next() {
+    let (device, null) = running(1 << 20);
+    let stream = Stream::new(device).unwrap();
+    made(&stream, &[]);
+    let broken = stream.index();
+    drop(stream);
+    null.fail(broken, "the card fell off");
+    let next = Stream::new(device).unwrap();
+    assert_ne!(next.index(), broken);
+    next.synchronize().unwrap();
+}
+
+#[test]
+fn a_stream_writes_its_own_buffers_only() {
+    let (device, _null) = running(1 << 20);
+    let (a, b) = (Stream::new(device).unwrap(), Stream::new(device).unwrap());
+    let x = a.allocate(10).unwrap();
+    assert!(matches!(
+        submit(&b, &[], &x),
+        Err(Error::WrongStream { .. })
+    ));
+    submit(&a, &[], &x).unwrap();
+}
+
+/// Values in a thread's storage may run ops when they are dropped, after the thread's current
+/// streams are gone.
+#[test]
+fn an_ending_thread_still_has_streams() {
+    struct Last(Device, Sender<Result<usize, Error>>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let used = Stream::with_current(self.0, |stream| {
+                made(stream, &[]);
+                Ok(stream.index())
+            });
+            self.1.send(used).unwrap();
+        }
+    }
+    thread_local!(static LAST: RefCell<Option<Last>> = const { RefCell::new(None) });
+    let (device, _null) = running(1 << 20);
+    let (sender, used) = channel();
+    let current = move || Stream::with_current(device, |stream| Ok::<_, Error>(stream.index()));
+    // Storage is dropped in an order of its own: one of the two threads ends with no stream.
+    for before in [true, false] {
+        let sender = sender.clone();
+        let thread = std::thread::spawn(move || {
+            if before {
+                current().unwrap();
+            }
+            LAST.set(Some(Last(device, sender)));
+            if !before {
+                current().unwrap();
+            }
+        });
+        thread.join().unwrap();
+        used.recv().unwrap().unwrap();
+    }
 }
 
 #[test]

@@ -137,6 +137,29 @@ fn a_cancelled_task_leaves_nothing_behind() {
     assert_eq!(count.0.load(SeqCst), 0);
 }
 
+/// A waker is somebody else's code. One that panics is its owner's trouble alone.
+#[test]
+fn a_waker_that_panics_keeps_no_one_from_waking() {
+    struct Broken;
+    impl Wake for Broken {
+        fn wake(self: Arc<Self>) {
+            panic!("on purpose");
+        }
+    }
+    let timeline = Timeline::new();
+    let ticket = timeline.issue();
+    let count = Arc::new(Count::default());
+    let wakers = [Waker::from(Arc::new(Broken)), Waker::from(count.clone())];
+    let mut tasks = [(); 2].map(|()| Box::pin(Ready::new(&timeline, ticket)));
+    for (task, waker) in tasks.iter_mut().zip(&wakers) {
+        let polled = task.as_mut().poll(&mut Context::from_waker(waker));
+        assert_eq!(polled, Poll::Pending);
+    }
+    timeline.complete(ticket);
+    assert_eq!(count.0.load(SeqCst), 1);
+    assert_eq!(timeline.advance().number(), 2);
+}
+
 #[test]
 fn many_more_tasks_than_a_first_chunk_of_slots_all_wake() {
     let timeline = Timeline::new();

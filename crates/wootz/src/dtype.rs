@@ -38,6 +38,11 @@ impl DType {
     /// The integers.
     pub const INTEGERS: &[DType] = &[DType::I32, DType::U32, DType::I64, DType::U8];
 
+    /// The place of this type in [`DType::ALL`], for kernels' parameters.
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+
     /// Bytes of one element.
     pub const fn size(self) -> usize {
         match self {

@@ -20,7 +20,6 @@ pub mod case;
 pub mod conformance;
 
 pub mod cpu;
-#[cfg(feature = "preview")]
 mod display;
 mod dtype;
 mod error;
@@ -30,7 +29,6 @@ pub mod kernels;
 mod layout;
 pub mod ops;
 pub mod reference;
-#[cfg(feature = "preview")]
 pub mod safetensors;
 pub mod table;
 mod tensor;

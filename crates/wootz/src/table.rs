@@ -67,11 +67,6 @@ impl std::fmt::Debug for Bench {
 }
 
 /// The rows, by file.
-#[cfg(not(feature = "preview"))]
-static ROWS: &[&[Row]] = &[ops::copy::ROWS, ops::softmax::ROWS];
-
-/// The rows, by file.
-#[cfg(feature = "preview")]
 static ROWS: &[&[Row]] = &[
     ops::unary::FLOAT_ROWS,
     ops::unary::NUMBER_ROWS,

@@ -1,5 +1,4 @@
 //! What a caller gets wrong comes back as an error that names it, and nothing panics.
-#![cfg(feature = "preview")]
 
 use wootz::{DType, Device, Error, Result, Tensor, ops, runtime::null::Null};
 

@@ -1,6 +1,5 @@
 //! Many threads, streams and tasks at once: whatever runs beside, the bits are those of a run
 //! alone.
-#![cfg(feature = "preview")]
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

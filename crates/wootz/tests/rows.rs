@@ -1,5 +1,4 @@
 //! Row ops on bad input, at the edges of what is defined, and on large input.
-#![cfg(feature = "preview")]
 
 use wootz::{
     DType, Device, Error, Tensor,

@@ -1,5 +1,4 @@
 //! Files of tensors: what is written is read again, and what is wrong is said.
-#![cfg(feature = "preview")]
 
 use proptest::prelude::*;
 use std::{collections::BTreeMap, fs, path::PathBuf};

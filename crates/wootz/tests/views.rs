@@ -1,5 +1,4 @@
 //! Views against an index model that knows no strides: for each place, which element stands there.
-#![cfg(feature = "preview")]
 
 use proptest::prelude::*;
 use wootz::{
@@ -174,7 +173,7 @@ impl Step {
 
 /// `axis` counted from the front or from the end.
 fn signed(axis: usize, rank: usize, choice: usize) -> isize {
-    if choice % 2 == 0 {
+    if choice.is_multiple_of(2) {
         axis as isize
     } else {
         axis as isize - rank as isize
@@ -186,7 +185,9 @@ fn cut(count: usize, numbers: &[usize]) -> Vec<usize> {
     let mut left = count;
     let mut dims = Vec::new();
     for number in numbers {
-        let divisors: Vec<usize> = (1..=left).filter(|divisor| left % divisor == 0).collect();
+        let divisors: Vec<usize> = (1..=left)
+            .filter(|divisor| left.is_multiple_of(*divisor))
+            .collect();
         let divisor = if left == 0 {
             number % 3
         } else {

@@ -5,7 +5,6 @@ use wootz::{DType, Device, Result, Tensor, table};
 use crate::failure::Failure;
 use crate::inputs;
 
-#[cfg(feature = "preview")]
 use super::layer::{self, Layer};
 
 /// An operation for many callers: its inputs and its call are each caller's own.
@@ -24,7 +23,6 @@ pub type Submit = Box<dyn Fn() -> Result<Tensor>>;
 impl Load {
     /// The load of this name; an op is measured at its first benchmark's shape.
     pub fn find(op: &'static str, dtype: DType) -> Result<Load, Failure> {
-        #[cfg(feature = "preview")]
         if op == layer::NAME {
             return Load::layer(dtype);
         }
@@ -55,7 +53,6 @@ impl Load {
     }
 
     /// The model layer.
-    #[cfg(feature = "preview")]
     fn layer(dtype: DType) -> Result<Load, Failure> {
         if !dtype.is_float() {
             return Err(Failure::Input(format!(
@@ -87,7 +84,5 @@ impl Load {
 /// Every load there is.
 pub fn names() -> Vec<&'static str> {
     let ops = table::rows().map(|row| row.name);
-    #[cfg(feature = "preview")]
-    let ops = ops.chain([layer::NAME]);
-    ops.collect()
+    ops.chain([layer::NAME]).collect()
 }

@@ -2,7 +2,6 @@
 
 mod crowd;
 mod histogram;
-#[cfg(feature = "preview")]
 mod layer;
 pub mod load;
 pub mod mode;

@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     plan::{ACCEPTED, Body, Call, Cost, Plan},
     stream::StreamShared,
+    sync::atomic::{AtomicU64, Ordering},
     timeline::{Ticket, Timeline},
 };
 use smallvec::SmallVec;
@@ -16,7 +17,7 @@ use std::{
     alloc::{Layout, alloc, dealloc},
     cell::RefCell,
     ops::Range,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::AtomicUsize,
 };
 
 /// Alignment of small blocks: a cache line, and the widest vector.
@@ -54,22 +55,24 @@ impl Backend for Cpu {
         Ok(Box::new(CpuQueue))
     }
 
-    fn allocate(&self, bytes: usize) -> Option<RawMemory> {
-        let layout = layout(bytes)?;
+    fn allocate(&self, _stream: usize, bytes: usize) -> Result<Option<RawMemory>> {
+        let Some(layout) = layout(bytes) else {
+            return Ok(None);
+        };
         // SAFETY: `layout` refuses sizes of zero.
         let host = unsafe { alloc(layout) };
         if host.is_null() {
-            return None;
+            return Ok(None);
         }
         host::advise_huge(host, bytes);
-        Some(RawMemory {
+        Ok(Some(RawMemory {
             handle: host as usize,
             host,
             bytes,
-        })
+        }))
     }
 
-    unsafe fn free(&self, memory: RawMemory) {
+    unsafe fn free(&self, _stream: usize, memory: RawMemory) {
         if let Some(layout) = layout(memory.bytes) {
             // SAFETY: `allocate` made it with the same layout.
             unsafe { dealloc(memory.host, layout) };
@@ -106,7 +109,12 @@ impl Queue for CpuQueue {
 /// # Safety
 /// As for [`crate::Stream::submit`].
 unsafe fn run(plan: &Plan<'_>) -> Result<()> {
-    let Body::Native(function) = plan.kernel.body;
+    let Body::Native(function) = plan.kernel.body else {
+        return Err(Error::NoKernel {
+            device: "cpu".to_owned(),
+            kernel: plan.kernel.name,
+        });
+    };
     let pointers: SmallVec<[*mut u8; 6]> = plan
         .bindings
         .iter()

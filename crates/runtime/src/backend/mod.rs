@@ -2,6 +2,8 @@
 //! op's name; it gets plans.
 
 pub mod cpu;
+#[cfg(all(not(loom), any(target_os = "linux", windows)))]
+mod cuda;
 #[cfg(feature = "emulated")]
 pub mod emulated;
 pub mod null;
@@ -9,11 +11,33 @@ pub mod null;
 use crate::{
     buffer::RawMemory,
     caps::Caps,
+    device::Device,
     error::Result,
     plan::Plan,
     stream::StreamShared,
     timeline::{Ticket, Timeline},
 };
+
+/// The GPUs of this machine, and in words why others are not among them.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) devices: Vec<Device>,
+    pub(crate) absent: Vec<String>,
+}
+
+/// Looks for GPUs, once.
+pub(crate) fn gpus() -> &'static Found {
+    #[cfg(all(not(loom), any(target_os = "linux", windows)))]
+    return cuda::found();
+    #[cfg(not(all(not(loom), any(target_os = "linux", windows))))]
+    {
+        static NONE: Found = Found {
+            devices: Vec::new(),
+            absent: Vec::new(),
+        };
+        &NONE
+    }
+}
 
 /// What a device is made of.
 pub(crate) trait Backend: Send + Sync {
@@ -23,14 +47,19 @@ pub(crate) trait Backend: Send + Sync {
     /// A queue for stream `index`.
     fn queue(&self, index: usize) -> Result<Box<dyn Queue>>;
 
-    /// Memory of `bytes` bytes, aligned to 64 at least; nothing when there is none left.
-    fn allocate(&self, bytes: usize) -> Option<RawMemory>;
+    /// Memory of `bytes` bytes for stream `stream`, aligned to 64 at least; nothing when there is
+    /// none left.
+    fn allocate(&self, stream: usize, bytes: usize) -> Result<Option<RawMemory>>;
 
     /// Gives memory back.
     ///
     /// # Safety
-    /// `memory` came from `allocate`, and nobody uses it any more.
-    unsafe fn free(&self, memory: RawMemory);
+    /// `memory` came from `allocate` for the same stream, and its last use is on that stream or
+    /// done.
+    unsafe fn free(&self, stream: usize, memory: RawMemory);
+
+    /// Gives what `free` may have kept back to the system.
+    fn trim(&self) {}
 
     /// Copies `out.len()` bytes from `offset` on to the host.
     ///
@@ -44,8 +73,13 @@ pub(crate) trait Backend: Send + Sync {
         Ok(())
     }
 
-    /// Makes sure that work already submitted on `stream` will run without more submissions.
-    fn flush_for_wait(&self, _stream: &StreamShared) {}
+    /// Tells the stream's timeline how far the device is, and has the device report `ticket` when
+    /// it is done. For devices whose work does not complete by itself.
+    fn observe(&self, _stream: &StreamShared, _ticket: Ticket) {}
+
+    /// Sees to it that `ticket`, which was issued, is completed though nobody observes it, or the
+    /// timeline is given a fault.
+    fn watch(&self, _stream: &StreamShared, _ticket: Ticket) {}
 }
 
 /// One stream's way into the device. Only the stream's owner calls it.
@@ -59,14 +93,20 @@ pub(crate) trait Queue: Send {
     /// Makes later plans wait for `ticket` of another stream, without blocking the host.
     fn wait_for(&mut self, producer: &'static StreamShared, ticket: Ticket) -> Result<()>;
 
-    /// Copies `bytes` to the start of `memory`, in stream order.
+    /// Copies `bytes` to the start of `memory`, in stream order, and is done with `bytes` when it
+    /// returns.
     ///
     /// # Safety
     /// `memory` is at least as long, and no other stream uses it.
-    unsafe fn upload(&mut self, memory: RawMemory, bytes: &[u8]) -> Result<()> {
+    unsafe fn upload(
+        &mut self,
+        memory: RawMemory,
+        bytes: &[u8],
+        _timeline: &'static Timeline,
+    ) -> Result<Progress> {
         // SAFETY: passed on from the caller; this default serves host-visible memory.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.host, bytes.len()) };
-        Ok(())
+        Ok(Progress::Done)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
 };
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc},
+    ptr,
     sync::Arc,
 };
 
@@ -177,17 +178,18 @@ impl Backend for NullBackend {
         }))
     }
 
-    fn allocate(&self, bytes: usize) -> Option<RawMemory> {
+    fn allocate(&self, _stream: usize, bytes: usize) -> Result<Option<RawMemory>> {
+        let layout = Layout::from_size_align(bytes, 64).ok();
         // SAFETY: classes are never empty.
-        let host = unsafe { alloc_zeroed(Layout::from_size_align(bytes, 64).ok()?) };
-        (!host.is_null()).then_some(RawMemory {
+        let host = layout.map_or(ptr::null_mut(), |layout| unsafe { alloc_zeroed(layout) });
+        Ok((!host.is_null()).then_some(RawMemory {
             handle: host as usize,
             host,
             bytes,
-        })
+        }))
     }
 
-    unsafe fn free(&self, memory: RawMemory) {
+    unsafe fn free(&self, _stream: usize, memory: RawMemory) {
         if let Ok(layout) = Layout::from_size_align(memory.bytes, 64) {
             // SAFETY: `allocate` made it with the same layout.
             unsafe { dealloc(memory.host, layout) };
@@ -235,13 +237,18 @@ impl Queue for NullQueue {
         Ok(())
     }
 
-    unsafe fn upload(&mut self, memory: RawMemory, bytes: &[u8]) -> Result<()> {
+    unsafe fn upload(
+        &mut self,
+        memory: RawMemory,
+        bytes: &[u8],
+        _timeline: &'static Timeline,
+    ) -> Result<Progress> {
         self.null.note(Entry::Upload {
             stream: self.stream,
             bytes: bytes.len(),
         });
         // SAFETY: passed on from the caller; the null device's memory is host memory.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.host, bytes.len()) };
-        Ok(())
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), memory.host, bytes.len()) };
+        Ok(Progress::Done)
     }
 }

@@ -5,7 +5,7 @@
 //! elements are gathered into scratch memory that stays in the first-level cache. So an op is
 //! written once, over contiguous blocks.
 
-use crate::{Layout, MAX_RANK, collapse};
+use crate::{DType, Layout, MAX_RANK, collapse};
 use wootz_runtime::Call;
 
 /// Output elements in one unit of work.
@@ -22,6 +22,9 @@ pub struct Walk {
     count: u64,
     rank: u32,
     operands: u32,
+    /// The operands' type and the result's, as [`DType::index`] counts, for kernels that take
+    /// several.
+    dtypes: [u32; 2],
     dims: [u64; MAX_RANK],
     strides: [[i64; MAX_RANK]; MOST],
 }
@@ -34,6 +37,7 @@ impl Walk {
             count: operands[0].count() as u64,
             rank: joined[0].rank() as u32,
             operands: N as u32,
+            dtypes: [0; 2],
             dims: [1; MAX_RANK],
             strides: [[0; MAX_RANK]; MOST],
         };
@@ -46,6 +50,22 @@ impl Walk {
             }
         }
         walk
+    }
+
+    /// The same walk over operands of type `input` to a result of type `output`.
+    pub(crate) fn typed(self, input: DType, output: DType) -> Walk {
+        let dtypes = [input.index() as u32, output.index() as u32];
+        Walk { dtypes, ..self }
+    }
+
+    /// The operands' type.
+    pub(crate) fn input(&self) -> DType {
+        DType::ALL[self.dtypes[0] as usize]
+    }
+
+    /// The result's type.
+    pub(crate) fn output(&self) -> DType {
+        DType::ALL[self.dtypes[1] as usize]
     }
 
     /// Units of work.

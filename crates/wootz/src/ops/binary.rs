@@ -2,7 +2,7 @@
 
 use super::check;
 use super::elementwise::{
-    Floats, Gives, Integer, Integers, errors, float_kernel, integer_kernel, run, wrap, wrap_number,
+    Floats, Gives, Integer, Integers, errors, floats, integer_kernel, run, wrap, wrap_number,
 };
 use crate::{
     DType, Result, Tensor,
@@ -36,7 +36,7 @@ macro_rules! numbers {
             pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
                 run(stringify!($name), [("a", a), ("b", b)], Gives::$gives, |dtype| {
                     match dtype.is_float() {
-                        true => float_kernel::<$op, 2>(dtype, Gives::$gives),
+                        true => floats::<$op, 2>,
                         false => integer_kernel::<$op, 2>(dtype, Gives::$gives),
                     }
                 })
@@ -132,8 +132,8 @@ numbers! {
 /// The angle of the point (b, a), in −π..π
 pub fn atan2(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check::dtype("atan2", "a", a, DType::FLOATS)?;
-    run("atan2", [("a", a), ("b", b)], Gives::Same, |dtype| {
-        float_kernel::<Atan2, 2>(dtype, Gives::Same)
+    run("atan2", [("a", a), ("b", b)], Gives::Same, |_| {
+        floats::<Atan2, 2>
     })
 }
 

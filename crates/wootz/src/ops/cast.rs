@@ -1,14 +1,15 @@
 //! `cast`: the same values in another element type.
 
-use super::elementwise::{Rounded, Widen, launch, slice_mut, slices};
+use super::elementwise::{launch, round, slice_mut};
 use crate::{
     DType, Element, Result, Tensor,
     case::{Cases, Expected, round_to},
     cpu::{
         elementwise::{Walk, blocks},
-        simd::{Float, dispatch},
+        rows::Working,
     },
     table::{Bench, Row},
+    with_dtype,
 };
 use half::{bf16, f16};
 use wootz_runtime::{Call, NativeFn};
@@ -32,81 +33,69 @@ pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
     if dtype == x.dtype() {
         return Ok(x.clone());
     }
-    let kernel = match x.dtype() {
-        DType::F32 => from_float::<f32>(dtype),
-        DType::F16 => from_float::<f16>(dtype),
-        DType::BF16 => from_float::<bf16>(dtype),
-        DType::I32 => from_integer::<i32>(dtype),
-        DType::U32 => from_integer::<u32>(dtype),
-        DType::I64 => from_integer::<i64>(dtype),
-        DType::U8 => from_integer::<u8>(dtype),
+    let kernel: NativeFn = match x.dtype().is_float() {
+        true => floats,
+        false => integers,
     };
     launch("cast", [x], x.shape(), dtype, kernel)
 }
 
-fn from_float<T: Float>(dtype: DType) -> NativeFn {
-    match dtype {
-        DType::F32 => floats::<T, f32>,
-        DType::F16 => floats::<T, f16>,
-        DType::BF16 => floats::<T, bf16>,
-        DType::I32 => floats::<T, i32>,
-        DType::U32 => floats::<T, u32>,
-        DType::I64 => floats::<T, i64>,
-        DType::U8 => floats::<T, u8>,
-    }
-}
-
-fn from_integer<T: Copy>(dtype: DType) -> NativeFn
-where
-    i64: From<T>,
-{
-    match dtype {
-        DType::F32 => integers::<T, f32>,
-        DType::F16 => integers::<T, f16>,
-        DType::BF16 => integers::<T, bf16>,
-        DType::I32 => integers::<T, i32>,
-        DType::U32 => integers::<T, u32>,
-        DType::I64 => integers::<T, i64>,
-        DType::U8 => integers::<T, u8>,
-    }
-}
-
 /// # Safety
-/// As for [`NativeFn`], with a plan of [`cast`] from elements of `T` to elements of `U`.
-unsafe fn floats<T: Float, U: Rounded>(call: &mut Call<'_>) {
-    let walk = *call.params::<Walk>();
-    let out = call.pointer::<U>(1);
+/// As for [`NativeFn`], with a plan of [`cast`] from floats.
+unsafe fn floats(call: &mut Call<'_>) {
     let mut wide = [0.0; BLOCK];
-    let mut each = |x: [*const u8; 1], first: usize, n: usize| {
-        // SAFETY: the block's elements lie inside the operand and the output.
-        let ([x], out) = unsafe { (slices::<T, 1>(x, n), slice_mut(out.add(first), n)) };
-        for (x, out) in x.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
-            let wide = &mut wide[..x.len()];
-            dispatch(Widen(x, wide));
-            U::round(wide, out);
+    let each = |from: DType, x: *const u8, to: DType, out: *mut u8, n: usize| {
+        let wide = &mut wide[..n];
+        // SAFETY: `each_block` passes elements inside the operand and the output.
+        unsafe {
+            f32::gather(from, x, 1, wide);
+            round(wide, to, out);
         }
     };
-    // SAFETY: the plan bound an operand of `T` that `walk` was made from.
-    unsafe { blocks(call, &walk, [size_of::<T>()], &mut each) };
+    // SAFETY: passed on from the caller.
+    unsafe { each_block(call, each) };
 }
 
 /// # Safety
-/// As for [`floats`].
-unsafe fn integers<T: Copy, U: FromInteger>(call: &mut Call<'_>)
-where
-    i64: From<T>,
-{
-    let walk = *call.params::<Walk>();
-    let out = call.pointer::<U>(1);
-    let mut each = |x: [*const u8; 1], first: usize, n: usize| {
-        // SAFETY: the block's elements lie inside the operand and the output.
-        let ([x], out) = unsafe { (slices::<T, 1>(x, n), slice_mut(out.add(first), n)) };
-        for (x, out) in x.iter().zip(out) {
-            *out = U::from_integer(i64::from(*x));
+/// As for [`NativeFn`], with a plan of [`cast`] from integers.
+unsafe fn integers(call: &mut Call<'_>) {
+    let mut wide = [0; BLOCK];
+    let each = |from: DType, x: *const u8, to: DType, out: *mut u8, n: usize| {
+        let wide = &mut wide[..n];
+        // SAFETY: `each_block` passes elements inside the operand and the output.
+        unsafe {
+            i64::gather(from, x, 1, wide);
+            with_dtype!(to, T => {
+                for (x, out) in wide.iter().zip(slice_mut::<T>(out.cast(), n)) {
+                    *out = T::from_integer(*x);
+                }
+            });
         }
     };
-    // SAFETY: the plan bound an operand of `T` that `walk` was made from.
-    unsafe { blocks(call, &walk, [size_of::<T>()], &mut each) };
+    // SAFETY: passed on from the caller.
+    unsafe { each_block(call, each) };
+}
+
+/// Calls `each` with the types and the places of each block, and its length: [`BLOCK`] at most.
+///
+/// # Safety
+/// As for [`NativeFn`], with a plan of [`cast`].
+unsafe fn each_block(
+    call: &mut Call<'_>,
+    mut each: impl FnMut(DType, *const u8, DType, *mut u8, usize),
+) {
+    let walk = *call.params::<Walk>();
+    let (from, to) = (walk.input(), walk.output());
+    let out = call.pointer::<u8>(1);
+    let mut cut = |[x]: [*const u8; 1], first: usize, n: usize| {
+        for start in (0..n).step_by(BLOCK) {
+            let x = x.wrapping_add(start * from.size());
+            let out = out.wrapping_add((first + start) * to.size());
+            each(from, x, to, out, BLOCK.min(n - start));
+        }
+    };
+    // SAFETY: the plan bound an operand of `from` that `walk` was made from.
+    unsafe { blocks(call, &walk, [from.size()], &mut cut) };
 }
 
 /// What an integer can be stored as.

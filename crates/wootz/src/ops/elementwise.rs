@@ -6,7 +6,8 @@ use crate::{
     DType, Error, Result, Shape, Tensor,
     cpu::{
         elementwise::{Walk, blocks},
-        simd::{Float, Job, Simd, dispatch},
+        rows::{Narrow, Working},
+        simd::{Job, Simd, dispatch},
     },
 };
 use half::{bf16, f16};
@@ -14,7 +15,7 @@ use std::marker::PhantomData;
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
 
 /// Elements widened to `f32` at a time: what a first-level cache holds several of.
-const BLOCK: usize = 1 << 10;
+const BLOCK: usize = 1 << 9;
 
 /// An op on floats: one body over vectors of `f32`. f16 and bf16 are widened before and rounded
 /// after it, a block at a time. A test gives 1 or 0.
@@ -132,7 +133,9 @@ pub(crate) fn launch_with<P: bytemuck::Pod, const N: usize>(
             let layout = tensor.layout().broadcast_to(shape);
             layout.unwrap_or_else(|| *tensor.layout())
         });
-        let walk = Walk::new(layouts.each_ref());
+        // The last operand has the type that counts: of `where`, the first is a condition.
+        let input = tensors[N - 1].dtype();
+        let walk = Walk::new(layouts.each_ref()).typed(input, dtype);
         // SAFETY: `broadcast` made the shape that each layout now has, and `out` is contiguous.
         unsafe {
             submit(
@@ -170,14 +173,93 @@ pub(crate) fn plan<'a, P: bytemuck::Pod, const N: usize>(
 }
 
 /// The kernel of a float op.
-pub(crate) fn float_kernel<O: Floats<N>, const N: usize>(dtype: DType, gives: Gives) -> NativeFn {
-    match (dtype, gives) {
-        (DType::F16, Gives::Same) => through::<O, f16, f16, N>,
-        (DType::BF16, Gives::Same) => through::<O, bf16, bf16, N>,
-        (DType::F16, Gives::Truth) => through::<O, f16, u8, N>,
-        (DType::BF16, Gives::Truth) => through::<O, bf16, u8, N>,
-        (_, Gives::Truth) => through::<O, f32, u8, N>,
-        _ => direct::<O, N>,
+///
+/// # Safety
+/// As for [`NativeFn`], with a plan from [`plan`], as for all kernels here.
+pub(crate) unsafe fn floats<O: Floats<N>, const N: usize>(call: &mut Call<'_>) {
+    /// The op over a block.
+    fn map<O: Floats<N>, const N: usize>(x: [&[f32]; N], out: &mut [f32]) {
+        let op = PhantomData::<O>;
+        dispatch(Map { x, out, op });
+    }
+    // SAFETY: passed on from the caller.
+    unsafe { float_blocks(call, map::<O, N>) };
+}
+
+/// Runs `map` over blocks of operands of any float type, to a result of any type.
+///
+/// # Safety
+/// As for [`floats`].
+unsafe fn float_blocks<const N: usize>(call: &mut Call<'_>, map: fn([&[f32]; N], &mut [f32])) {
+    let walk = *call.params::<Walk>();
+    if (walk.input(), walk.output()) != (DType::F32, DType::F32) {
+        // SAFETY: passed on from the caller.
+        return unsafe { widened_blocks(call, &walk, map) };
+    }
+    let out = call.pointer::<f32>(N);
+    let mut each = |x: [*const u8; N], first: usize, n: usize| {
+        // SAFETY: the block's elements lie inside the operands and the output.
+        let (x, out) = unsafe { (slices(x, n), slice_mut(out.add(first), n)) };
+        map(x, out);
+    };
+    // SAFETY: the plan bound `N` operands of f32 that `walk` was made from.
+    unsafe { blocks(call, &walk, [size_of::<f32>(); N], &mut each) };
+}
+
+/// As [`float_blocks`], by way of `f32`.
+///
+/// # Safety
+/// As for [`floats`].
+unsafe fn widened_blocks<const N: usize>(
+    call: &mut Call<'_>,
+    walk: &Walk,
+    map: fn([&[f32]; N], &mut [f32]),
+) {
+    let (input, output) = (walk.input(), walk.output());
+    let out = call.pointer::<u8>(N);
+    let mut wide = [[0.0; BLOCK]; N];
+    let mut result = [0.0; BLOCK];
+    let mut each = |x: [*const u8; N], first: usize, n: usize| {
+        for start in (0..n).step_by(BLOCK) {
+            let m = BLOCK.min(n - start);
+            for (wide, x) in wide.iter_mut().zip(x) {
+                let x = x.wrapping_add(start * input.size());
+                // SAFETY: the block's elements lie inside the operands.
+                unsafe { f32::gather(input, x, 1, &mut wide[..m]) };
+            }
+            map(wide.each_ref().map(|wide| &wide[..m]), &mut result[..m]);
+            let out = out.wrapping_add((first + start) * output.size());
+            // SAFETY: the block's elements lie inside the output, which nobody else touches.
+            unsafe { round(&result[..m], output, out) };
+        }
+    };
+    // SAFETY: the plan bound `N` operands of `input` that `walk` was made from.
+    unsafe { blocks(call, walk, [input.size(); N], &mut each) };
+}
+
+/// Rounds `x` to elements of type `dtype` from `out` on: floats to nearest even, integers towards
+/// zero, saturating, with NaN as 0.
+///
+/// # Safety
+/// There is room for as many, and nobody else touches them.
+pub(crate) unsafe fn round(x: &[f32], dtype: DType, out: *mut u8) {
+    fn whole<T>(x: &[f32], out: &mut [T], convert: impl Fn(f32) -> T) {
+        for (x, out) in x.iter().zip(out) {
+            *out = convert(*x);
+        }
+    }
+    let n = x.len();
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match dtype {
+            DType::F32 => slice_mut(out.cast(), n).copy_from_slice(x),
+            DType::F16 => dispatch(Narrow::<f16>(x, slice_mut(out.cast(), n))),
+            DType::BF16 => dispatch(Narrow::<bf16>(x, slice_mut(out.cast(), n))),
+            DType::I32 => whole(x, slice_mut(out.cast(), n), |x| x as i32),
+            DType::U32 => whole(x, slice_mut(out.cast(), n), |x| x as u32),
+            DType::I64 => whole(x, slice_mut(out.cast(), n), |x| x as i64),
+            DType::U8 => whole(x, slice_mut(out, n), |x| x as u8),
+        }
     }
 }
 
@@ -198,67 +280,43 @@ pub(crate) fn integer_kernel<O: Integers<N>, const N: usize>(
 }
 
 /// # Safety
-/// As for [`NativeFn`], with a plan from [`plan`] over operands of `T`, as for all kernels here.
+/// As for [`floats`], over operands of `T` to a result of `U`.
 unsafe fn integers<O: Integers<N>, T: Integer, U: FromInteger<T>, const N: usize>(
     call: &mut Call<'_>,
 ) {
-    let walk = *call.params::<Walk>();
-    let out = call.pointer::<U>(N);
-    let mut each = |x: [*const u8; N], first: usize, n: usize| {
-        // SAFETY: the block's elements lie inside the operands and the output.
-        let (x, out) = unsafe { (slices::<T, N>(x, n), slice_mut(out.add(first), n)) };
+    /// The op over a block.
+    unsafe fn map<O: Integers<N>, T: Integer, U: FromInteger<T>, const N: usize>(
+        x: [*const u8; N],
+        out: *mut u8,
+        n: usize,
+    ) {
+        // SAFETY: passed on from the caller.
+        let (x, out) = unsafe { (slices::<T, N>(x, n), slice_mut::<U>(out.cast(), n)) };
         for (i, out) in out.iter_mut().enumerate() {
             *out = U::from_integer(O::element(x.map(|x| x[i])));
         }
-    };
-    // SAFETY: the plan bound `N` operands of `T` that `walk` was made from.
-    unsafe { blocks(call, &walk, [size_of::<T>(); N], &mut each) };
+    }
+    // SAFETY: passed on from the caller.
+    unsafe { integer_blocks(call, map::<O, T, U, N>) };
 }
 
+/// Runs `map` over blocks of operands.
+///
 /// # Safety
-/// As for [`integers`].
-unsafe fn direct<O: Floats<N>, const N: usize>(call: &mut Call<'_>) {
+/// As for [`floats`]; `map` takes operands and a result of the plan's types, `n` of each.
+unsafe fn integer_blocks<const N: usize>(
+    call: &mut Call<'_>,
+    map: unsafe fn([*const u8; N], *mut u8, usize),
+) {
     let walk = *call.params::<Walk>();
-    let out = call.pointer::<f32>(N);
+    let (input, output) = (walk.input(), walk.output());
+    let out = call.pointer::<u8>(N);
     let mut each = |x: [*const u8; N], first: usize, n: usize| {
         // SAFETY: the block's elements lie inside the operands and the output.
-        let (x, out) = unsafe { (slices::<f32, N>(x, n), slice_mut(out.add(first), n)) };
-        dispatch(Map::<O, N> {
-            x,
-            out,
-            op: PhantomData,
-        });
+        unsafe { map(x, out.wrapping_add(first * output.size()), n) };
     };
-    // SAFETY: the plan bound `N` operands of f32 that `walk` was made from.
-    unsafe { blocks(call, &walk, [size_of::<f32>(); N], &mut each) };
-}
-
-/// # Safety
-/// As for [`integers`].
-unsafe fn through<O: Floats<N>, T: Float, U: Rounded, const N: usize>(call: &mut Call<'_>) {
-    let walk = *call.params::<Walk>();
-    let out = call.pointer::<U>(N);
-    let mut wide = [[0.0; BLOCK]; N];
-    let mut result = [0.0; BLOCK];
-    let mut each = |x: [*const u8; N], first: usize, n: usize| {
-        // SAFETY: the block's elements lie inside the operands and the output.
-        let (x, out) = unsafe { (slices::<T, N>(x, n), slice_mut(out.add(first), n)) };
-        for start in (0..n).step_by(BLOCK) {
-            let m = BLOCK.min(n - start);
-            for (wide, x) in wide.iter_mut().zip(x) {
-                dispatch(Widen(&x[start..start + m], &mut wide[..m]));
-            }
-            let x = wide.each_ref().map(|wide| &wide[..m]);
-            dispatch(Map::<O, N> {
-                x,
-                out: &mut result[..m],
-                op: PhantomData,
-            });
-            U::round(&result[..m], &mut out[start..start + m]);
-        }
-    };
-    // SAFETY: the plan bound `N` operands of `T` that `walk` was made from.
-    unsafe { blocks(call, &walk, [size_of::<T>(); N], &mut each) };
+    // SAFETY: the plan bound `N` operands of `input` that `walk` was made from.
+    unsafe { blocks(call, &walk, [input.size(); N], &mut each) };
 }
 
 /// `n` elements of each operand.
@@ -312,67 +370,6 @@ impl<O: Floats<N>, const N: usize> Job for Map<'_, O, N> {
         }
     }
 }
-
-/// Widens a block to `f32`.
-pub(crate) struct Widen<'a, T>(pub &'a [T], pub &'a mut [f32]);
-
-impl<T: Float> Job for Widen<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for (x, out) in self.0.chunks(S::LANES).zip(self.1.chunks_mut(S::LANES)) {
-            if x.len() == S::LANES {
-                s.store(out, T::load(s, x));
-            } else {
-                s.store_first(out, T::load_first(s, x, 0.0));
-            }
-        }
-    }
-}
-
-/// Rounds a block of `f32`.
-struct Narrow<'a, T>(&'a [f32], &'a mut [T]);
-
-impl<T: Float> Job for Narrow<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for (x, out) in self.0.chunks(S::LANES).zip(self.1.chunks_mut(S::LANES)) {
-            if x.len() == S::LANES {
-                T::store(s, out, s.load(x));
-            } else {
-                T::store_first(s, out, s.load_first(x, 0.0));
-            }
-        }
-    }
-}
-
-/// A type that a block of `f32` is rounded to: floats to nearest even, integers towards zero,
-/// saturating, with NaN as 0.
-pub(crate) trait Rounded: Sized {
-    /// Rounds `x` into `out`, of the same length.
-    fn round(x: &[f32], out: &mut [Self]);
-}
-
-macro_rules! rounded {
-    ($($float:ty),*; $($integer:ty),*) => {
-        $(impl Rounded for $float {
-            fn round(x: &[f32], out: &mut [Self]) {
-                dispatch(Narrow(x, out));
-            }
-        })*
-        $(impl Rounded for $integer {
-            fn round(x: &[f32], out: &mut [Self]) {
-                for (x, out) in x.iter().zip(out) {
-                    *out = *x as $integer;
-                }
-            }
-        })*
-    };
-}
-rounded!(f32, f16, bf16; i32, u32, i64, u8);
 
 /// An integer element type. Arithmetic wraps.
 pub(crate) trait Integer: Copy + PartialOrd + 'static {

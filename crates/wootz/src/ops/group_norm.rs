@@ -2,18 +2,17 @@
 
 use super::{
     check,
-    layer_norm::{apply, line},
+    layer_norm::{Apply, Line},
     on_stream, or_copy, submit,
 };
 use crate::{
     DType, Error, Result, Shape, Tensor,
     cpu::{
-        rows::{Axes, inlined, map},
-        simd::{Float, Job, Simd, dispatch},
+        rows::Axes,
+        simd::{Float, dispatch},
     },
     table::{Bench, Row},
 };
-use std::marker::PhantomData;
 use wootz_runtime::{Body, Call, Grid, Kernel, Plan};
 
 mod cases;
@@ -151,59 +150,61 @@ fn plan<'a>(
     })
 }
 
+/// Normalizes each group.
+///
+/// # Safety
+/// As for [`wootz_runtime::NativeFn`], with a plan from [`plan`] over floats of `T`.
 unsafe fn kernel<T: Float>(call: &mut Call<'_>) {
-    dispatch(Groups::<T>(call, PhantomData));
-}
-
-struct Groups<'a, 'b, T>(&'a mut Call<'b>, PhantomData<T>);
-
-impl<T: Float> Job for Groups<'_, '_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let call = self.0;
-        let params: Params = *call.params();
-        let (channels, area) = (params.channels as usize, params.area as usize);
-        let groups = params.groups as usize;
-        for unit in call.units.clone() {
-            let length = channels * area;
-            let first = unit % groups * channels;
-            // SAFETY: the plan's groups are inside both tensors, and belong to one unit.
-            let (x, out) = unsafe {
-                let x = call.pointer::<T>(0).offset(params.outer.offset(unit));
-                let out = call.pointer::<T>(1).add(unit * length);
-                (
-                    std::slice::from_raw_parts(x, length),
-                    std::slice::from_raw_parts_mut(out, length),
-                )
-            };
-            let affine = |present: u32, index: usize| -> &[T] {
-                if present == 0 {
-                    return &[];
-                }
-                // SAFETY: the plan binds a value for each channel when its parameters say so.
-                unsafe { std::slice::from_raw_parts(call.pointer::<T>(index).add(first), channels) }
-            };
-            let weight: &[T] = affine(params.weighted, 2);
-            let bias: &[T] = affine(params.biased, 2 + params.weighted as usize);
-            let line = line(s, x, params.epsilon);
-            if area == 1 {
-                apply(s, x, out, line, weight, bias);
-                continue;
+    let params: Params = *call.params();
+    let (channels, area) = (params.channels as usize, params.area as usize);
+    let groups = params.groups as usize;
+    for unit in call.units.clone() {
+        let length = channels * area;
+        let first = unit % groups * channels;
+        // SAFETY: the plan's groups are inside both tensors, and belong to one unit.
+        let (x, out) = unsafe {
+            let x = call.pointer::<T>(0).offset(params.outer.offset(unit));
+            let out = call.pointer::<T>(1).add(unit * length);
+            (
+                std::slice::from_raw_parts(x, length),
+                std::slice::from_raw_parts_mut(out, length),
+            )
+        };
+        let affine = |present: u32, index: usize| -> &[T] {
+            if present == 0 {
+                return &[];
             }
-            for channel in 0..channels {
-                let weight = weight.get(channel).map_or(1.0, |w| w.to_f32());
-                let bias = bias.get(channel).map_or(0.0, |b| b.to_f32());
-                let shift = s.splat(line.shift.mul_add(weight, bias));
-                let (pivot, scale) = (s.splat(line.pivot), s.splat(line.scale * weight));
-                let each = inlined(
-                    #[inline(always)]
-                    |[x]: [S::F32; 1]| s.fma(s.sub(x, pivot), scale, shift),
-                );
-                let place = channel * area..(channel + 1) * area;
-                map(s, [&x[place.clone()]], &mut out[place], each);
-            }
+            // SAFETY: the plan binds a value for each channel when its parameters say so.
+            unsafe { std::slice::from_raw_parts(call.pointer::<T>(index).add(first), channels) }
+        };
+        let weight: &[T] = affine(params.weighted, 2);
+        let bias: &[T] = affine(params.biased, 2 + params.weighted as usize);
+        let line = Line::of(x, params.epsilon, false);
+        if area == 1 {
+            dispatch(Apply {
+                x,
+                out,
+                line,
+                weight,
+                bias,
+            });
+            continue;
+        }
+        for (channel, (x, out)) in x.chunks(area).zip(out.chunks_mut(area)).enumerate() {
+            let weight = weight.get(channel).map_or(1.0, |w| w.to_f32());
+            let bias = bias.get(channel).map_or(0.0, |b| b.to_f32());
+            let line = Line {
+                scale: line.scale * weight,
+                shift: line.shift.mul_add(weight, bias),
+                ..line
+            };
+            dispatch(Apply {
+                x,
+                out,
+                line,
+                weight: &[],
+                bias: &[],
+            });
         }
     }
 }

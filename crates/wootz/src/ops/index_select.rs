@@ -93,7 +93,7 @@ fn take(
     let index_layout = Shape::new(&aligned)
         .and_then(|aligned| index.layout().reshape(aligned)?.broadcast_to(shape));
     // Axes of size 1 can always be added, and the sizes are those of the result.
-    let layout = index_layout.ok_or_else(|| Error::TooLarge { op, dims })?;
+    let layout = index_layout.ok_or(Error::TooLarge { op, dims })?;
     Picks {
         x,
         axis,

@@ -9,7 +9,6 @@ use crate::{
     },
     table::{Bench, Row},
 };
-use std::marker::PhantomData;
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
 
 mod cases;
@@ -66,14 +65,14 @@ pub fn layer_norm(
     bias: Option<&Tensor>,
     epsilon: f64,
 ) -> Result<Tensor> {
-    let kernel = by_dtype!(x.dtype(), layer);
+    let kernel = by_dtype!(x.dtype(), rows, false);
     run("layer_norm", x, axes, [weight, bias], epsilon, kernel)
 }
 
 /// `x / √(mean of squares + epsilon)` over the last `axes` axes, then times `weight`, which has
 /// the shape of those axes and the type of `x`.
 pub fn rms_norm(x: &Tensor, axes: usize, weight: Option<&Tensor>, epsilon: f64) -> Result<Tensor> {
-    let kernel = by_dtype!(x.dtype(), rms);
+    let kernel = by_dtype!(x.dtype(), rows, true);
     run("rms_norm", x, axes, [weight, None], epsilon, kernel)
 }
 
@@ -166,57 +165,44 @@ fn plan<'a>(
     })
 }
 
-unsafe fn layer<T: Float>(call: &mut Call<'_>) {
-    dispatch(Rows::<T, false>(call, PhantomData));
-}
-
-unsafe fn rms<T: Float>(call: &mut Call<'_>) {
-    dispatch(Rows::<T, true>(call, PhantomData));
-}
-
-struct Rows<'a, 'b, T, const RMS: bool>(&'a mut Call<'b>, PhantomData<T>);
-
-impl<T: Float, const RMS: bool> Job for Rows<'_, '_, T, RMS> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let call = self.0;
-        let params: Params = *call.params();
-        let (length, per_unit) = (params.length as usize, params.per_unit as usize);
-        let weighted = params.weighted as usize;
-        // SAFETY: the plan binds them, a row long, when its parameters say so.
-        let affine = |present: u32, index: usize| unsafe {
-            let length = if present == 0 { 0 } else { length };
-            let start: *const T = if present == 0 {
-                std::ptr::dangling()
-            } else {
-                call.pointer::<T>(index)
-            };
-            std::slice::from_raw_parts(start, length)
-        };
-        let (weight, bias) = (
-            affine(params.weighted, 2),
-            affine(params.biased, 2 + weighted),
-        );
-        let end = params.outer.count().min(call.units.end * per_unit);
-        for row in call.units.start * per_unit..end {
-            // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
-            let (x, out) = unsafe {
-                let x = call.pointer::<T>(0).offset(params.outer.offset(row));
-                let out = call.pointer::<T>(1).add(row * length);
-                (
-                    std::slice::from_raw_parts(x, length),
-                    std::slice::from_raw_parts_mut(out, length),
-                )
-            };
-            let line = if RMS {
-                rms_line(s, x, params.epsilon)
-            } else {
-                line(s, x, params.epsilon)
-            };
-            apply(s, x, out, line, weight, bias);
+/// Normalizes each row; `RMS` says how.
+///
+/// # Safety
+/// As for [`NativeFn`], with a plan from [`plan`] over floats of `T`.
+unsafe fn rows<T: Float, const RMS: bool>(call: &mut Call<'_>) {
+    let params: Params = *call.params();
+    let (length, per_unit) = (params.length as usize, params.per_unit as usize);
+    let weighted = params.weighted as usize;
+    // SAFETY: the plan binds them, a row long, when its parameters say so.
+    let affine = |present: u32, index: usize| unsafe {
+        match present {
+            0 => &[],
+            _ => std::slice::from_raw_parts(call.pointer::<T>(index), length),
         }
+    };
+    let (weight, bias) = (
+        affine(params.weighted, 2),
+        affine(params.biased, 2 + weighted),
+    );
+    let end = params.outer.count().min(call.units.end * per_unit);
+    for row in call.units.start * per_unit..end {
+        // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
+        let (x, out) = unsafe {
+            let x = call.pointer::<T>(0).offset(params.outer.offset(row));
+            let out = call.pointer::<T>(1).add(row * length);
+            (
+                std::slice::from_raw_parts(x, length),
+                std::slice::from_raw_parts_mut(out, length),
+            )
+        };
+        let line = Line::of(x, params.epsilon, RMS);
+        dispatch(Apply {
+            x,
+            out,
+            line,
+            weight,
+            bias,
+        });
     }
 }
 
@@ -229,82 +215,111 @@ pub(super) struct Line {
     pub(super) shift: f32,
 }
 
-/// The line that makes the mean 0 and the variance 1.
-#[inline(always)]
-pub(super) fn line<S: Simd, T: Float>(s: S, x: &[T], epsilon: f64) -> Line {
-    let all = Moments::of_row(s, x);
-    let scale = 1.0 / (all.squares / all.count + epsilon).sqrt();
-    let pivot = all.mean as f32;
-    let shift = (f64::from(pivot) - all.mean) * scale;
-    Line {
-        pivot,
-        scale: scale as f32,
-        shift: shift as f32,
+impl Line {
+    /// The line that makes the mean 0 and the variance 1, or with `rms` the mean square 1.
+    pub(super) fn of<T: Float>(x: &[T], epsilon: f64, rms: bool) -> Line {
+        if rms {
+            let total: f64 = x.chunks(TILE).map(|tile| dispatch(Squares(tile))).sum();
+            let scale = 1.0 / (total / x.len() as f64 + epsilon).sqrt();
+            return Line {
+                pivot: 0.0,
+                scale: scale as f32,
+                shift: 0.0,
+            };
+        }
+        let all = dispatch(MomentsOf(x));
+        let scale = 1.0 / (all.squares / all.count + epsilon).sqrt();
+        let pivot = all.mean as f32;
+        let shift = (f64::from(pivot) - all.mean) * scale;
+        Line {
+            pivot,
+            scale: scale as f32,
+            shift: shift as f32,
+        }
     }
 }
 
-/// The line that makes the mean square 1.
-#[inline(always)]
-fn rms_line<S: Simd, T: Float>(s: S, x: &[T], epsilon: f64) -> Line {
-    let mut total = 0.0;
-    for tile in x.chunks(TILE) {
-        total += squares(s, tile);
+struct Squares<'a, T>(&'a [T]);
+
+impl<T: Float> Job for Squares<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        squares(s, self.0)
     }
-    let scale = 1.0 / (total / x.len() as f64 + epsilon).sqrt();
-    Line {
-        pivot: 0.0,
-        scale: scale as f32,
-        shift: 0.0,
+}
+
+struct MomentsOf<'a, T>(&'a [T]);
+
+impl<T: Float> Job for MomentsOf<'_, T> {
+    type Output = Moments;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Moments {
+        Moments::of_row(s, self.0)
     }
 }
 
 /// Writes a normalized row; an empty weight or bias is none.
-#[inline(always)]
-pub(super) fn apply<S: Simd, T: Float>(
-    s: S,
-    x: &[T],
-    out: &mut [T],
-    line: Line,
-    weight: &[T],
-    bias: &[T],
-) {
-    let (pivot, scale, shift) = (
-        s.splat(line.pivot),
-        s.splat(line.scale),
-        s.splat(line.shift),
-    );
-    let normal = inlined(
-        #[inline(always)]
-        |x| s.fma(s.sub(x, pivot), scale, shift),
-    );
-    match (weight.is_empty(), bias.is_empty()) {
-        (true, true) => map(
-            s,
-            [x],
+pub(super) struct Apply<'a, T> {
+    pub(super) x: &'a [T],
+    pub(super) out: &'a mut [T],
+    pub(super) line: Line,
+    pub(super) weight: &'a [T],
+    pub(super) bias: &'a [T],
+}
+
+impl<T: Float> Job for Apply<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Apply {
+            x,
             out,
+            line,
+            weight,
+            bias,
+        } = self;
+        let (pivot, scale, shift) = (
+            s.splat(line.pivot),
+            s.splat(line.scale),
+            s.splat(line.shift),
+        );
+        let normal = inlined(
             #[inline(always)]
-            |[x]| normal(x),
-        ),
-        (false, true) => map(
-            s,
-            [x, weight],
-            out,
-            #[inline(always)]
-            |[x, w]| s.mul(normal(x), w),
-        ),
-        (true, false) => map(
-            s,
-            [x, bias],
-            out,
-            #[inline(always)]
-            |[x, b]| s.add(normal(x), b),
-        ),
-        (false, false) => {
-            let each = inlined(
+            |x| s.fma(s.sub(x, pivot), scale, shift),
+        );
+        match (weight.is_empty(), bias.is_empty()) {
+            (true, true) => map(
+                s,
+                [x],
+                out,
                 #[inline(always)]
-                |[x, w, b]: [S::F32; 3]| s.fma(normal(x), w, b),
-            );
-            map(s, [x, weight, bias], out, each);
+                |[x]| normal(x),
+            ),
+            (false, true) => map(
+                s,
+                [x, weight],
+                out,
+                #[inline(always)]
+                |[x, w]| s.mul(normal(x), w),
+            ),
+            (true, false) => map(
+                s,
+                [x, bias],
+                out,
+                #[inline(always)]
+                |[x, b]| s.add(normal(x), b),
+            ),
+            (false, false) => {
+                let each = inlined(
+                    #[inline(always)]
+                    |[x, w, b]: [S::F32; 3]| s.fma(normal(x), w, b),
+                );
+                map(s, [x, weight, bias], out, each);
+            }
         }
     }
 }

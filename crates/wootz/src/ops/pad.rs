@@ -175,7 +175,8 @@ unsafe fn kernel<T: bytemuck::Pod>(call: &mut Call<'_>) {
 fn cases(cases: &mut Cases) {
     let dtype = cases.dtype();
     let value = if dtype.is_float() { -2.5 } else { 7.0 };
-    let shapes: &[(&[usize], &[(usize, usize)])] = &[
+    type Case = (&'static [usize], &'static [(usize, usize)]);
+    let shapes: &[Case] = &[
         (&[], &[]),
         (&[5], &[(0, 0)]),
         (&[5], &[(2, 3)]),

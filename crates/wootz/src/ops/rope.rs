@@ -9,7 +9,7 @@ use crate::{
     },
     table::{Bench, Row},
 };
-use std::{f64::consts::TAU, marker::PhantomData};
+use std::f64::consts::TAU;
 use wootz_runtime::{Body, Call, Grid, Kernel, Plan};
 
 mod cases;
@@ -246,54 +246,69 @@ impl Params {
     }
 }
 
+/// Turns each row.
+///
+/// # Safety
+/// As for [`wootz_runtime::NativeFn`], with a plan from [`plan`] over floats of `T`.
 unsafe fn kernel<T: Float>(call: &mut Call<'_>) {
-    dispatch(Turns::<T>(call, PhantomData));
+    let params: Params = *call.params();
+    let (width, per_unit) = (params.width as usize, params.per_unit as usize);
+    let (_, same) = params.counts();
+    let blocks = same.div_ceil(per_unit);
+    let scratch = std::mem::take(&mut call.scratch);
+    let (speeds, turn) = scratch.split_at_mut(width / 2 * size_of::<f64>());
+    let speeds: &mut [f64] = bytemuck::cast_slice_mut(speeds);
+    let turn: &mut [f32] = &mut bytemuck::cast_slice_mut(turn)[..width];
+    fill_speeds(speeds, params.base, width);
+    let mut turned_to = None;
+    for unit in call.units.clone() {
+        let (place, block) = (unit / blocks, unit % blocks);
+        let varying = params.offsets(0..params.varying, place);
+        // SAFETY: the positions' layout was broadcast to the rows.
+        let position = unsafe { position(call, &params, varying[2]) };
+        if turned_to != Some(position) {
+            fill_turn(turn, speeds, position as f64);
+            turned_to = Some(position);
+        }
+        for row in block * per_unit..same.min((block + 1) * per_unit) {
+            let at = params.offsets(params.varying..params.rank, row);
+            // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
+            let (x, out) = unsafe {
+                let x = call.pointer::<T>(0).offset(varying[0] + at[0]);
+                let out = call.pointer::<T>(1).offset(varying[1] + at[1]);
+                (
+                    std::slice::from_raw_parts(x, width),
+                    std::slice::from_raw_parts_mut(out, width),
+                )
+            };
+            dispatch(Turn {
+                x,
+                out,
+                turn,
+                neighbours: params.neighbours != 0,
+            });
+        }
+    }
 }
 
-struct Turns<'a, 'b, T>(&'a mut Call<'b>, PhantomData<T>);
+/// Turns a row.
+struct Turn<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    /// Cosines, then sines.
+    turn: &'a [f32],
+    neighbours: bool,
+}
 
-impl<T: Float> Job for Turns<'_, '_, T> {
+impl<T: Float> Job for Turn<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let call = self.0;
-        let params: Params = *call.params();
-        let (width, per_unit) = (params.width as usize, params.per_unit as usize);
-        let (_, same) = params.counts();
-        let blocks = same.div_ceil(per_unit);
-        let scratch = std::mem::take(&mut call.scratch);
-        let (speeds, turn) = scratch.split_at_mut(width / 2 * size_of::<f64>());
-        let speeds: &mut [f64] = bytemuck::cast_slice_mut(speeds);
-        let turn: &mut [f32] = &mut bytemuck::cast_slice_mut(turn)[..width];
-        fill_speeds(speeds, params.base, width);
-        let mut turned_to = None;
-        for unit in call.units.clone() {
-            let (place, block) = (unit / blocks, unit % blocks);
-            let varying = params.offsets(0..params.varying, place);
-            // SAFETY: the positions' layout was broadcast to the rows.
-            let position = unsafe { position(call, &params, varying[2]) };
-            if turned_to != Some(position) {
-                fill_turn(s, turn, speeds, position as f64);
-                turned_to = Some(position);
-            }
-            for row in block * per_unit..same.min((block + 1) * per_unit) {
-                let at = params.offsets(params.varying..params.rank, row);
-                // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
-                let (x, out) = unsafe {
-                    let x = call.pointer::<T>(0).offset(varying[0] + at[0]);
-                    let out = call.pointer::<T>(1).offset(varying[1] + at[1]);
-                    (
-                        std::slice::from_raw_parts(x, width),
-                        std::slice::from_raw_parts_mut(out, width),
-                    )
-                };
-                if params.neighbours == 0 {
-                    turn_halves(s, x, out, turn);
-                } else {
-                    turn_neighbours(s, x, out, turn);
-                }
-            }
+        if self.neighbours {
+            turn_neighbours(s, self.x, self.out, self.turn);
+        } else {
+            turn_halves(s, self.x, self.out, self.turn);
         }
     }
 }
@@ -329,18 +344,33 @@ fn fill_speeds(speeds: &mut [f64], base: f64, width: usize) {
 }
 
 /// The cosines of a position's angles, then the sines.
-#[inline(always)]
-fn fill_turn<S: Simd>(s: S, turn: &mut [f32], speeds: &[f64], position: f64) {
+fn fill_turn(turn: &mut [f32], speeds: &[f64], position: f64) {
     let (cosines, sines) = turn.split_at_mut(speeds.len());
     for (out, speed) in sines.iter_mut().zip(speeds) {
         // Whole turns go while the angle still has the digits for it.
         let turns = position * speed / TAU;
         *out = ((turns - turns.round_ties_even()) * TAU) as f32;
     }
-    for (cosines, sines) in cosines.chunks_mut(S::LANES).zip(sines.chunks_mut(S::LANES)) {
-        let angle = s.load_first(sines, 0.0);
-        s.store_first(cosines, cos(s, angle));
-        s.store_first(sines, sin(s, angle));
+    dispatch(Circle { cosines, sines });
+}
+
+/// Makes angles, in the sines' place, cosines and sines.
+struct Circle<'a> {
+    cosines: &'a mut [f32],
+    sines: &'a mut [f32],
+}
+
+impl Job for Circle<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let chunks = self.cosines.chunks_mut(S::LANES);
+        for (cosines, sines) in chunks.zip(self.sines.chunks_mut(S::LANES)) {
+            let angle = s.load_first(sines, 0.0);
+            s.store_first(cosines, cos(s, angle));
+            s.store_first(sines, sin(s, angle));
+        }
     }
 }
 

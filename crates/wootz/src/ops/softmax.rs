@@ -4,13 +4,16 @@ use super::{check, on_stream, or_copy, submit};
 use crate::{
     DType, Result, Tensor,
     cpu::{
-        rows::{Axes, Exponentials, STRIP, exponentials_into, inlined, largest, map, strip},
+        math::exp,
+        rows::{
+            Axes, Exponentials, STRIP, Source, exponentials_into, inlined, largest, map,
+            write_floats,
+        },
         simd::{Float, Job, Simd, dispatch},
     },
     table::{Bench, Row},
 };
-use std::marker::PhantomData;
-use wootz_runtime::{Body, Call, Grid, Kernel, Plan};
+use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
 
 mod cases;
 
@@ -64,20 +67,24 @@ struct Params {
     width: u64,
     /// Rows, or columns, in a unit.
     per_unit: u64,
+    /// Whether the logarithm is wanted.
+    log: u32,
+    /// The type, as [`DType::index`] counts.
+    dtype: u32,
 }
 
 /// `exp(x) / Σ exp(x)` along `axis`. Where the largest element is +∞, where all are −∞, and where
 /// one is NaN, the results along the axis are NaN.
 pub fn softmax(x: &Tensor, axis: isize) -> Result<Tensor> {
-    run::<false>("softmax", x, axis)
+    run("softmax", x, axis, false)
 }
 
 /// `x − ln Σ exp(x)` along `axis`; NaN where [`softmax`] is.
 pub fn log_softmax(x: &Tensor, axis: isize) -> Result<Tensor> {
-    run::<true>("log_softmax", x, axis)
+    run("log_softmax", x, axis, true)
 }
 
-fn run<const LOG: bool>(name: &'static str, x: &Tensor, axis: isize) -> Result<Tensor> {
+fn run(name: &'static str, x: &Tensor, axis: isize, log: bool) -> Result<Tensor> {
     check::dtype(name, "x", x, DType::FLOATS)?;
     let axis = x.axis(name, "axis", axis)?;
     let mut copied = None;
@@ -86,7 +93,7 @@ fn run<const LOG: bool>(name: &'static str, x: &Tensor, axis: isize) -> Result<T
         let out = Tensor::output(name, stream, x.dtype(), x.shape())?;
         if out.count() > 0 {
             // SAFETY: the input lies as the kernels want it, and the output has its shape.
-            unsafe { submit(stream, &plan::<LOG>(name, x, axis, &out))? };
+            unsafe { submit(stream, &plan(name, x, axis, log, &out))? };
         }
         Ok(out)
     })
@@ -105,10 +112,11 @@ fn direct(x: &Tensor, axis: usize) -> bool {
     }
 }
 
-fn plan<'a, const LOG: bool>(
+fn plan<'a>(
     name: &'static str,
     x: &'a Tensor,
     axis: usize,
+    log: bool,
     out: &'a Tensor,
 ) -> Plan<'a> {
     let (outer, width) = (axes(x, 0..axis), axes(x, axis + 1..x.rank()).count());
@@ -125,22 +133,22 @@ fn plan<'a, const LOG: bool>(
         step: x.layout().strides()[axis] as i64,
         width: width as u64,
         per_unit: per_unit as u64,
+        log: log.into(),
+        dtype: x.dtype().index() as u32,
     };
     let (body, units, scratch) = if width == 1 {
-        let kept = if LOG || length > KEPT {
+        let kept = if log || length > KEPT {
             0
         } else {
             length * size_of::<f32>()
         };
-        (
-            by_dtype!(x.dtype(), rows, LOG),
-            lanes.div_ceil(per_unit),
-            kept,
-        )
+        (by_dtype!(x.dtype(), rows), lanes.div_ceil(per_unit), kept)
     } else {
-        let scratch = per_unit * (size_of::<Exponentials>() + 2 * size_of::<f32>());
+        // Where elements are widened, a strip of them.
+        let widened = if x.dtype() == DType::F32 { 0 } else { STRIP };
+        let scratch = per_unit * (size_of::<Exponentials>() + (2 + widened) * size_of::<f32>());
         (
-            by_dtype!(x.dtype(), columns, LOG),
+            columns as NativeFn,
             lanes * width.div_ceil(per_unit),
             scratch,
         )
@@ -162,168 +170,210 @@ fn plan<'a, const LOG: bool>(
     )
 }
 
-unsafe fn rows<T: Float, const LOG: bool>(call: &mut Call<'_>) {
-    dispatch(Rows::<T, LOG>(call, PhantomData));
-}
-
-struct Rows<'a, 'b, T, const LOG: bool>(&'a mut Call<'b>, PhantomData<T>);
-
-impl<T: Float, const LOG: bool> Job for Rows<'_, '_, T, LOG> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let call = self.0;
-        let params: Params = *call.params();
-        let (length, per_unit) = (params.length as usize, params.per_unit as usize);
-        let end = params.outer.count().min(call.units.end * per_unit);
-        for row in call.units.start * per_unit..end {
-            // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
-            let (x, out) = unsafe {
-                let x = call.pointer::<T>(0).offset(params.outer.offset(row));
-                let out = call.pointer::<T>(1).add(row * length);
-                (
-                    std::slice::from_raw_parts(x, length),
-                    std::slice::from_raw_parts_mut(out, length),
-                )
-            };
-            if LOG {
-                let all = Exponentials::of_row(s, x);
-                scale_row::<S, T, LOG>(s, x, out, all);
-            } else if length <= KEPT {
-                kept_row(
-                    s,
-                    x,
-                    out,
-                    &mut bytemuck::cast_slice_mut(call.scratch)[..length],
-                );
-            } else {
-                let all = Exponentials::of_row(s, x);
-                scale_row::<S, T, LOG>(s, x, out, all);
-            }
+/// # Safety
+/// As for [`wootz_runtime::NativeFn`], with a plan from [`plan`] over floats of `T`.
+unsafe fn rows<T: Float>(call: &mut Call<'_>) {
+    let params: Params = *call.params();
+    let (length, per_unit) = (params.length as usize, params.per_unit as usize);
+    let log = params.log != 0;
+    let end = params.outer.count().min(call.units.end * per_unit);
+    for row in call.units.start * per_unit..end {
+        // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
+        let (x, out) = unsafe {
+            let x = call.pointer::<T>(0).offset(params.outer.offset(row));
+            let out = call.pointer::<T>(1).add(row * length);
+            (
+                std::slice::from_raw_parts(x, length),
+                std::slice::from_raw_parts_mut(out, length),
+            )
+        };
+        if !log && length <= KEPT {
+            let kept = &mut bytemuck::cast_slice_mut(call.scratch)[..length];
+            dispatch(KeptRow { x, out, kept });
+        } else {
+            let all = dispatch(Measure(x));
+            dispatch(ScaleRow { x, out, all, log });
         }
     }
 }
 
 /// A row whose exponentials are kept.
-#[inline(always)]
-fn kept_row<S: Simd, T: Float>(s: S, x: &[T], out: &mut [T], kept: &mut [f32]) {
-    let sum = exponentials_into(s, x, largest(s, x), kept);
-    let scale = s.splat((1.0 / sum) as f32);
-    let times = inlined(
-        #[inline(always)]
-        |[x]: [S::F32; 1]| s.mul(x, scale),
-    );
-    map(s, [kept], out, times);
+struct KeptRow<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    kept: &'a mut [f32],
 }
 
-/// A row of which everything else is known.
-#[inline(always)]
-fn scale_row<S: Simd, T: Float, const LOG: bool>(s: S, x: &[T], out: &mut [T], all: Exponentials) {
-    let (max, factor) = constants::<LOG>(all);
-    let (max, factor) = (s.splat(max), s.splat(factor));
-    let each = inlined(
-        #[inline(always)]
-        |[x]: [S::F32; 1]| scaled::<S, LOG>(s, x, max, factor),
-    );
-    map(s, [x], out, each);
-}
-
-/// What each element needs of the others: the maximum, and the sum's inverse or its logarithm.
-#[inline(always)]
-fn constants<const LOG: bool>(all: Exponentials) -> (f32, f32) {
-    let factor = match () {
-        () if !all.max.is_finite() => f64::NAN,
-        () if LOG => all.sum.ln(),
-        () => 1.0 / all.sum,
-    };
-    (all.max as f32, factor as f32)
-}
-
-#[inline(always)]
-fn scaled<S: Simd, const LOG: bool>(s: S, x: S::F32, max: S::F32, factor: S::F32) -> S::F32 {
-    let below = s.sub(x, max);
-    if LOG {
-        s.sub(below, factor)
-    } else {
-        s.mul(crate::cpu::math::exp(s, below), factor)
-    }
-}
-
-unsafe fn columns<T: Float, const LOG: bool>(call: &mut Call<'_>) {
-    dispatch(Columns::<T, LOG>(call, PhantomData));
-}
-
-struct Columns<'a, 'b, T, const LOG: bool>(&'a mut Call<'b>, PhantomData<T>);
-
-impl<T: Float, const LOG: bool> Job for Columns<'_, '_, T, LOG> {
+impl<T: Float> Job for KeptRow<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let call = self.0;
-        let params: Params = *call.params();
-        let (length, width) = (params.length as usize, params.width as usize);
-        let (step, per_unit) = (params.step as isize, params.per_unit as usize);
-        let blocks = width.div_ceil(per_unit);
-        let (seen, rest) = call
-            .scratch
-            .split_at_mut(per_unit * size_of::<Exponentials>());
-        let seen: &mut [Exponentials] = bytemuck::cast_slice_mut(seen);
-        let (maxima, factors) =
-            bytemuck::cast_slice_mut::<u8, f32>(rest)[..2 * per_unit].split_at_mut(per_unit);
-        for unit in call.units.clone() {
-            let (row, column) = (unit / blocks, unit % blocks * per_unit);
-            let columns = (width - column).min(per_unit);
-            // SAFETY: inside both tensors, by the plan.
-            let (x, out) = unsafe {
-                let x = call.pointers[0]
-                    .cast::<T>()
-                    .offset(params.outer.offset(row));
-                let out = call.pointers[1].cast::<T>().add(row * length * width);
-                (x.add(column), out.add(column))
-            };
-            let seen = &mut seen[..columns];
-            seen.fill(Exponentials::EMPTY);
-            for start in (0..length).step_by(STRIP) {
-                let place = |i: usize| (start + i) as isize * step;
-                // SAFETY: the columns of each index follow each other.
-                let strip = unsafe { strip(x, columns, STRIP.min(length - start), place) };
-                Exponentials::of_columns(s, &strip[..STRIP.min(length - start)], seen);
-            }
-            for (i, seen) in seen.iter().enumerate() {
-                (maxima[i], factors[i]) = constants::<LOG>(*seen);
-            }
-            for i in 0..length {
-                // SAFETY: as above; this unit alone writes these columns of the output.
-                let (x, out) = unsafe {
-                    let (x, out) = (x.offset(i as isize * step), out.add(i * width));
-                    (
-                        std::slice::from_raw_parts(x, columns),
-                        std::slice::from_raw_parts_mut(out, columns),
-                    )
-                };
-                scale_columns::<S, T, LOG>(s, x, out, maxima, factors);
+        let sum = exponentials_into(s, self.x, largest(s, self.x), self.kept);
+        let scale = s.splat((1.0 / sum) as f32);
+        let times = inlined(
+            #[inline(always)]
+            |[x]: [S::F32; 1]| s.mul(x, scale),
+        );
+        map(s, [self.kept], self.out, times);
+    }
+}
+
+/// What a row's exponentials come to.
+struct Measure<'a, T>(&'a [T]);
+
+impl<T: Float> Job for Measure<'_, T> {
+    type Output = Exponentials;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Exponentials {
+        Exponentials::of_row(s, self.0)
+    }
+}
+
+/// A row of which everything else is known.
+struct ScaleRow<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    all: Exponentials,
+    log: bool,
+}
+
+impl<T: Float> Job for ScaleRow<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (max, factor) = constants(self.all, self.log);
+        let (max, factor) = (s.splat(max), s.splat(factor));
+        if self.log {
+            let each = inlined(
+                #[inline(always)]
+                |[x]: [S::F32; 1]| s.sub(s.sub(x, max), factor),
+            );
+            map(s, [self.x], self.out, each);
+        } else {
+            let each = inlined(
+                #[inline(always)]
+                |[x]: [S::F32; 1]| s.mul(exp(s, s.sub(x, max)), factor),
+            );
+            map(s, [self.x], self.out, each);
+        }
+    }
+}
+
+/// What each element needs of the others: the maximum, and the sum's inverse or its logarithm.
+fn constants(all: Exponentials, log: bool) -> (f32, f32) {
+    let factor = if !all.max.is_finite() {
+        f64::NAN
+    } else if log {
+        all.sum.ln()
+    } else {
+        1.0 / all.sum
+    };
+    (all.max as f32, factor as f32)
+}
+
+/// # Safety
+/// As for [`wootz_runtime::NativeFn`], with a plan from [`plan`].
+unsafe fn columns(call: &mut Call<'_>) {
+    let params: Params = *call.params();
+    let (length, width) = (params.length as usize, params.width as usize);
+    let (step, per_unit) = (params.step as isize, params.per_unit as usize);
+    let dtype = DType::ALL[params.dtype as usize];
+    let blocks = width.div_ceil(per_unit);
+    let (seen, rest) = call
+        .scratch
+        .split_at_mut(per_unit * size_of::<Exponentials>());
+    let seen: &mut [Exponentials] = bytemuck::cast_slice_mut(seen);
+    let (constant, room) = bytemuck::cast_slice_mut::<u8, f32>(rest).split_at_mut(2 * per_unit);
+    let (maxima, factors) = constant.split_at_mut(per_unit);
+    for unit in call.units.clone() {
+        let (row, column) = (unit / blocks, unit % blocks * per_unit);
+        let columns = (width - column).min(per_unit);
+        let base = call.pointers[0].cast_const();
+        let x = Source { base, dtype }.offset(params.outer.offset(row) + column as isize);
+        let first = row * length * width + column;
+        let seen = &mut seen[..columns];
+        seen.fill(Exponentials::EMPTY);
+        for start in (0..length).step_by(STRIP) {
+            let count = STRIP.min(length - start);
+            let place = |i: usize| (start + i) as isize * step;
+            // SAFETY: the columns of each index follow each other, inside the input.
+            let rows = unsafe { x.strip(count, columns, place, room) };
+            let rows = &rows[..count];
+            dispatch(MeasureColumns { rows, seen });
+        }
+        for (i, seen) in seen.iter().enumerate() {
+            (maxima[i], factors[i]) = constants(*seen, params.log != 0);
+        }
+        for i in 0..length {
+            let (x_room, out_room) = room.split_at_mut(room.len() / 2);
+            let place = |_| i as isize * step;
+            // SAFETY: as above; this unit alone writes these columns of the output.
+            unsafe {
+                let x = x.strip(1, columns, place, x_room)[0];
+                let to = call.pointers[1].add((first + i * width) * dtype.size());
+                write_floats(dtype, to, columns, out_room, |out| {
+                    dispatch(ScaleColumns {
+                        x,
+                        out,
+                        maxima,
+                        factors,
+                        log: params.log != 0,
+                    });
+                });
             }
         }
     }
 }
 
+/// Joins a few elements of each column to what its exponentials come to.
+struct MeasureColumns<'a> {
+    rows: &'a [&'a [f32]],
+    seen: &'a mut [Exponentials],
+}
+
+impl Job for MeasureColumns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        Exponentials::of_columns(s, self.rows, self.seen);
+    }
+}
+
 /// One element of each column.
-#[inline(always)]
-fn scale_columns<S: Simd, T: Float, const LOG: bool>(
-    s: S,
-    x: &[T],
-    out: &mut [T],
-    maxima: &[f32],
-    factors: &[f32],
-) {
-    for at in (0..x.len()).step_by(S::LANES) {
-        let (max, factor) = (
-            s.load_first(&maxima[at..], 0.0),
-            s.load_first(&factors[at..], 0.0),
-        );
-        let x = T::load_first(s, &x[at..], 0.0);
-        T::store_first(s, &mut out[at..], scaled::<S, LOG>(s, x, max, factor));
+struct ScaleColumns<'a> {
+    x: &'a [f32],
+    out: &'a mut [f32],
+    maxima: &'a [f32],
+    factors: &'a [f32],
+    log: bool,
+}
+
+impl Job for ScaleColumns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let x = [
+            self.x,
+            &self.maxima[..self.x.len()],
+            &self.factors[..self.x.len()],
+        ];
+        if self.log {
+            let each = inlined(
+                #[inline(always)]
+                |[x, max, factor]: [S::F32; 3]| s.sub(s.sub(x, max), factor),
+            );
+            map(s, x, self.out, each);
+        } else {
+            let each = inlined(
+                #[inline(always)]
+                |[x, max, factor]: [S::F32; 3]| s.mul(exp(s, s.sub(x, max)), factor),
+            );
+            map(s, x, self.out, each);
+        }
     }
 }

@@ -52,6 +52,11 @@ impl Stacks {
         Ok(stacks)
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     /// The addresses of stack `index`, guard included.
     pub(super) fn range(&self, index: usize) -> std::ops::Range<usize> {
         let start = self.base.addr() + index * (STACK + GUARD);

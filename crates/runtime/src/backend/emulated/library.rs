@@ -5,6 +5,7 @@
 //! gets its name by a rename when it is whole, so processes can share the folder.
 
 use super::machine::{Entry, HOOKS, Hooks};
+use crate::fingerprint::fingerprint;
 use std::{
     ffi::{CStr, CString, c_void},
     fs, io,
@@ -76,7 +77,8 @@ impl Library {
     /// The library of `source`, from `cache` if it is there.
     pub fn open(source: &str, cache: &Path) -> Result<Library, LibraryError> {
         let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-        let key = fingerprint(&[&compiler, &COMPILE.join(" "), source]);
+        let command = [&*compiler, &COMPILE.join(" "), source];
+        let key = fingerprint(command.map(str::as_bytes));
         let library = cache.join(format!("{key:032x}.so"));
         let kept = library.with_extension("cpp");
         let known = library.exists() && fs::read(&kept).is_ok_and(|k| k == source.as_bytes());
@@ -193,18 +195,6 @@ fn rename(from: &Path, to: &Path) -> Result<(), LibraryError> {
 fn file(path: &Path) -> impl FnOnce(io::Error) -> LibraryError {
     let path = path.to_owned();
     move |source| LibraryError::File { path, source }
-}
-
-/// FNV-1a over all parts and their lengths.
-fn fingerprint(parts: &[&str]) -> u128 {
-    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    let mut hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
-    for part in parts {
-        for byte in part.len().to_le_bytes().iter().chain(part.as_bytes()) {
-            hash = (hash ^ u128::from(*byte)).wrapping_mul(PRIME);
-        }
-    }
-    hash
 }
 
 fn loader_error() -> String {

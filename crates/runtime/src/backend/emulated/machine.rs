@@ -114,16 +114,27 @@ thread_local! {
 }
 
 impl Machine {
-    /// A machine with no memory of earlier launches.
+    /// A machine for groups of any size, with no memory of earlier launches.
     pub fn new() -> io::Result<Machine> {
+        Machine::with_lanes(LANE_LIMIT)
+    }
+
+    /// A machine for groups of at most `lanes` lanes. Each lane has a stack of its own, and a
+    /// process can map only so many.
+    pub fn with_lanes(lanes: u32) -> io::Result<Machine> {
         let shadow = Shadow::scratch(SCRATCH_LIMIT);
         let scratch = vec![u128::MAX; SCRATCH_LIMIT / 16];
         Ok(Machine {
-            stacks: Stacks::new(LANE_LIMIT as usize)?,
+            stacks: Stacks::new(lanes as usize)?,
             scratch,
             shadow,
             interval: 1,
         })
+    }
+
+    /// How many lanes a group can have.
+    pub fn lanes(&self) -> u32 {
+        self.stacks.count() as u32
     }
 
     /// Runs a launch to its end, or to the first fault.
@@ -132,7 +143,7 @@ impl Machine {
     /// The entry point was compiled from the dialect for these parameters and bindings, each
     /// binding's memory lives, and nothing else uses what the kernel writes.
     pub unsafe fn run(&mut self, launch: &Launch<'_>) -> Result<(), Fault> {
-        assert!(launch.lanes.is_multiple_of(SIMD_LANES) && launch.lanes <= LANE_LIMIT);
+        assert!(launch.lanes.is_multiple_of(SIMD_LANES) && launch.lanes <= self.lanes());
         assert!(launch.scratch <= SCRATCH_LIMIT);
         if self.interval > u32::MAX / 2 {
             (self.interval, self.shadow) = (1, Shadow::scratch(SCRATCH_LIMIT));

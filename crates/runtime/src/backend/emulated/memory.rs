@@ -4,7 +4,7 @@ use super::{
     fault::{Memory, What, verb},
     shadow::{Moment, Shadow, Touch},
 };
-use crate::plan::Access;
+use crate::plan::{Access, Binding};
 use std::ops::Range;
 
 /// A buffer as a launch sees it.
@@ -18,6 +18,19 @@ pub struct Bound {
     pub offset: usize,
     /// How the kernel uses it.
     pub access: Access,
+}
+
+impl Bound {
+    /// A binding of a plan.
+    pub(super) fn of(binding: &Binding<'_>) -> Bound {
+        let memory = binding.buffer.memory();
+        Bound {
+            start: memory.host,
+            bytes: memory.bytes,
+            offset: binding.offset,
+            access: binding.access,
+        }
+    }
 }
 
 /// Disjoint ranges of device memory; bindings of the same buffer share one.

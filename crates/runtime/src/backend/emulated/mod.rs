@@ -3,8 +3,10 @@
 //!
 //! Kernels are compiled by the system's C++ compiler ([`Library`]) with a call before each memory
 //! access. A [`Machine`] runs a group's lanes as fibers that meet at barriers, and keeps, for each
-//! byte that lanes share, who touched it last. The first [`Fault`] ends the launch.
+//! byte that lanes share, who touched it last. The first [`Fault`] ends the launch, and is the error
+//! of its submission. As a device it is called `emulated`.
 
+mod device;
 mod fault;
 mod fiber;
 mod library;
@@ -12,6 +14,7 @@ mod machine;
 mod memory;
 mod shadow;
 
+pub(crate) use device::Emulated;
 pub use fault::{Fault, Memory, Wait, WaitKind, What};
 pub use library::{Library, LibraryError};
 pub use machine::{Entry, LANE_LIMIT, Launch, Machine, SCRATCH_LIMIT};

@@ -125,7 +125,7 @@ pub fn softplus<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.add(s.max(s.splat(0.0), x), rest)
 }
 
-/// `max(x, 0)`; a NaN stays one.
+/// `max(x, 0)`; a NaN and −0 stay what they are.
 #[inline(always)]
 pub fn relu<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.max(s.splat(0.0), x)

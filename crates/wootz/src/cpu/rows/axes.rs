@@ -1,6 +1,5 @@
 //! Axes as kernels get them: sizes and strides in a parameter struct.
 
-use super::STRIP;
 use crate::MAX_RANK;
 
 /// Some axes of a tensor, outermost first, joined where they step as one.
@@ -60,6 +59,7 @@ impl Axes {
         if self.rank > 0 {
             self.rank -= 1;
             self.dims[self.rank as usize] = 1;
+            self.strides[self.rank as usize] = 0;
         }
         self
     }
@@ -74,25 +74,6 @@ impl Axes {
         }
         (offset + left as i64 * self.strides[0]) as isize
     }
-}
-
-/// Rows of columns: `count` of them, the `i`th from `place(i)` on.
-///
-/// # Safety
-/// At each place from `base` on lie `columns` elements that are not written meanwhile.
-#[inline(always)]
-pub(crate) unsafe fn strip<'a, T>(
-    base: *const T,
-    columns: usize,
-    count: usize,
-    place: impl Fn(usize) -> isize,
-) -> [&'a [T]; STRIP] {
-    let mut rows: [&[T]; STRIP] = [&[]; STRIP];
-    for (i, row) in rows[..count].iter_mut().enumerate() {
-        // SAFETY: passed on from the caller.
-        *row = unsafe { std::slice::from_raw_parts(base.offset(place(i)), columns) };
-    }
-    rows
 }
 
 #[cfg(test)]

@@ -61,16 +61,16 @@ impl Exponentials {
 
     /// Joins a few rows into what was seen of their columns.
     #[inline(always)]
-    pub(crate) fn of_columns<S: Simd, T: Float>(s: S, rows: &[&[T]], seen: &mut [Exponentials]) {
+    pub(crate) fn of_columns<S: Simd>(s: S, rows: &[&[f32]], seen: &mut [Exponentials]) {
         for (i, seen) in seen.chunks_mut(S::LANES).enumerate() {
             let from = i * S::LANES;
             let mut max = s.splat(f32::NEG_INFINITY);
             for row in rows {
-                max = s.maximum(T::load_first(s, &row[from..], 0.0), max);
+                max = s.maximum(s.load_first(&row[from..], 0.0), max);
             }
             let mut sum = s.splat(0.0);
             for row in rows {
-                let x = T::load_first(s, &row[from..], 0.0);
+                let x = s.load_first(&row[from..], 0.0);
                 sum = s.add(sum, exp(s, s.sub(x, max)));
             }
             let (mut maxima, mut sums) = ([0.0f32; WIDEST], [0.0f32; WIDEST]);

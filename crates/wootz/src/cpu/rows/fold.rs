@@ -3,7 +3,7 @@
 use crate::cpu::simd::{Float, Simd};
 
 /// Accumulators that a fold keeps, so that steps need not wait for each other.
-const ACCUMULATORS: usize = 4;
+pub(crate) const ACCUMULATORS: usize = 4;
 
 /// A closure that is always inlined into the level's code: attributes on a closure are allowed
 /// where it is an argument.
@@ -96,6 +96,14 @@ pub(crate) fn fold_wide<S: Simd, T: Float>(
     out
 }
 
+/// Sums in `f64` what `f32` cannot hold: rare, so out of line.
+#[cold]
+#[inline(never)]
+pub(crate) fn in_f64<T: Float>(x: &[T], step: impl Fn(f64, f64) -> f64) -> f64 {
+    x.iter()
+        .fold(0.0, |sum, x| step(sum, f64::from(x.to_f32())))
+}
+
 /// The sum of a tile.
 #[inline(always)]
 pub(crate) fn sum<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
@@ -109,7 +117,7 @@ pub(crate) fn sum<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
         return f64::from(total);
     }
     // Lanes overflow where the whole may not.
-    fold_wide(s, x, 0.0, |a, x| a + x, |a, b| a + b)
+    in_f64(x, |a, x| a + x)
 }
 
 /// The sum of the squares of a tile.
@@ -127,7 +135,7 @@ pub(crate) fn squares<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
     if usable_sum_of_squares(total) {
         return f64::from(total);
     }
-    fold_wide(s, x, 0.0, |a, x| x.mul_add(x, a), |a, b| a + b)
+    in_f64(x, |a, x| x.mul_add(x, a))
 }
 
 /// Whether no square that matters to this sum of at most a tile's squares can have left the

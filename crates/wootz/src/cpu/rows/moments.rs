@@ -1,6 +1,6 @@
 //! Mean and squared deviations, by two looks at each tile.
 
-use super::{TILE, fold, fold_wide, inlined, sum, usable_sum_of_squares};
+use super::{TILE, fold, in_f64, inlined, sum, usable_sum_of_squares};
 use crate::cpu::simd::{Float, Simd};
 
 /// What is known of some values' distribution.
@@ -59,9 +59,8 @@ impl Moments {
         if usable_sum_of_squares(second) {
             return Moments::from_pivot(count, pivot, f64::from(first), f64::from(second));
         }
-        let mean = fold_wide(s, x, 0.0, |a, x| a + x, |a, b| a + b) / count;
-        let step = |a: f64, x: f64| (x - mean).mul_add(x - mean, a);
-        let squares = fold_wide(s, x, 0.0, step, |a, b| a + b);
+        let mean = in_f64(x, |a, x| a + x) / count;
+        let squares = in_f64(x, |a, x| (x - mean).mul_add(x - mean, a));
         Moments {
             count,
             mean,

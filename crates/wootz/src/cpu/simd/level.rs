@@ -86,6 +86,16 @@ impl Level {
         }
     }
 
+    /// Lanes of `f32` in a vector.
+    pub fn lanes(self) -> usize {
+        match self {
+            Level::Portable => 1,
+            Level::Neon => 4,
+            Level::Avx2 => 8,
+            Level::Avx512 => 16,
+        }
+    }
+
     fn detected() -> Level {
         // Two threads that race here compute the same answer.
         match DETECTED.load(Ordering::Relaxed) {

@@ -1,25 +1,20 @@
-//! Four lanes in plain Rust, for machines with none of the other levels and as their measure.
+//! One lane in plain Rust, for machines with none of the other levels and as their measure. More
+//! lanes would cost more to compile than all other levels together, and the compiler finds the
+//! vectors of plain loops by itself.
 
 use super::Simd;
 use half::{bf16, f16};
-use std::array::from_fn;
-
-const LANES: usize = 4;
 
 /// The token of [`Level::Portable`](super::Level::Portable).
 #[derive(Clone, Copy, Debug)]
 pub struct Portable;
 
-type F = [f32; LANES];
-type I = [i32; LANES];
-type M = [bool; LANES];
-
-/// `fn name(args) -> result = expression for lane i;`
-macro_rules! lanewise {
-    ($(fn $name:ident($($arg:ident: $ty:ty),*) -> $out:ty = |$i:ident| $lane:expr;)*) => {$(
+/// `fn name(args) -> result = expression;`
+macro_rules! plain {
+    ($(fn $name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $lane:expr;)*) => {$(
         #[inline(always)]
         fn $name(self, $($arg: $ty),*) -> $out {
-            from_fn(#[inline(always)] |$i| $lane)
+            $lane
         }
     )*};
 }
@@ -28,35 +23,28 @@ macro_rules! lanewise {
 macro_rules! memory {
     ($t:ty, $load:ident, $load_first:ident, $store:ident, $store_first:ident, $widen:expr, $round:expr) => {
         #[inline(always)]
-        fn $load(self, src: &[$t]) -> F {
-            let src = &src[..LANES];
-            from_fn(
-                #[inline(always)]
-                |i| $widen(src[i]),
-            )
+        fn $load(self, src: &[$t]) -> f32 {
+            $widen(src[0])
         }
         #[inline(always)]
-        fn $load_first(self, src: &[$t], fill: f32) -> F {
-            from_fn(
-                #[inline(always)]
-                |i| src.get(i).map_or(fill, |x| $widen(*x)),
-            )
+        fn $load_first(self, src: &[$t], fill: f32) -> f32 {
+            src.first().map_or(fill, |x| $widen(*x))
         }
         #[inline(always)]
-        fn $store(self, dst: &mut [$t], a: F) {
-            self.$store_first(&mut dst[..LANES], a);
+        fn $store(self, dst: &mut [$t], a: f32) {
+            dst[0] = $round(a);
         }
         #[inline(always)]
-        fn $store_first(self, dst: &mut [$t], a: F) {
-            for (d, x) in dst.iter_mut().zip(a) {
-                *d = $round(x);
+        fn $store_first(self, dst: &mut [$t], a: f32) {
+            if let Some(first) = dst.first_mut() {
+                *first = $round(a);
             }
         }
     };
 }
 
-/// `a * b + c` rounded once, without a library call for each lane: the product is exact in `f64`,
-/// and a sum rounded to odd keeps what the last rounding, to `f32`, has to know.
+/// `a * b + c` rounded once, without a library call: the product is exact in `f64`, and a sum
+/// rounded to odd keeps what the last rounding, to `f32`, has to know.
 #[inline(always)]
 fn fused(a: f32, b: f32, c: f32) -> f32 {
     let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
@@ -76,62 +64,62 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
     f64::from_bits(odd) as f32
 }
 
-#[inline(always)]
-fn by_halves(a: F, f: impl Fn(f32, f32) -> f32) -> f32 {
-    f(f(a[0], a[2]), f(a[1], a[3]))
-}
-
 impl Simd for Portable {
-    const LANES: usize = LANES;
-    type F32 = F;
-    type I32 = I;
-    type Mask = M;
+    const LANES: usize = 1;
+    type F32 = f32;
+    type I32 = i32;
+    type Mask = bool;
 
-    lanewise! {
-        fn splat(x: f32) -> F = |_i| x;
-        fn add(a: F, b: F) -> F = |i| a[i] + b[i];
-        fn sub(a: F, b: F) -> F = |i| a[i] - b[i];
-        fn mul(a: F, b: F) -> F = |i| a[i] * b[i];
-        fn div(a: F, b: F) -> F = |i| a[i] / b[i];
-        fn fma(a: F, b: F, c: F) -> F = |i| fused(a[i], b[i], c[i]);
-        fn fnma(a: F, b: F, c: F) -> F = |i| fused(-a[i], b[i], c[i]);
-        fn sqrt(a: F) -> F = |i| a[i].sqrt();
-        fn min(a: F, b: F) -> F = |i| if a[i] < b[i] { a[i] } else { b[i] };
-        fn max(a: F, b: F) -> F = |i| if a[i] > b[i] { a[i] } else { b[i] };
-        fn floor(a: F) -> F = |i| a[i].floor();
-        fn ceil(a: F) -> F = |i| a[i].ceil();
-        fn trunc(a: F) -> F = |i| a[i].trunc();
-        fn round(a: F) -> F = |i| a[i].round_ties_even();
+    plain! {
+        fn splat(x: f32) -> f32 = x;
+        fn add(a: f32, b: f32) -> f32 = a + b;
+        fn sub(a: f32, b: f32) -> f32 = a - b;
+        fn mul(a: f32, b: f32) -> f32 = a * b;
+        fn div(a: f32, b: f32) -> f32 = a / b;
+        fn fma(a: f32, b: f32, c: f32) -> f32 = fused(a, b, c);
+        fn fnma(a: f32, b: f32, c: f32) -> f32 = fused(-a, b, c);
+        fn sqrt(a: f32) -> f32 = a.sqrt();
+        fn min(a: f32, b: f32) -> f32 = if a < b { a } else { b };
+        fn max(a: f32, b: f32) -> f32 = if a > b { a } else { b };
+        fn floor(a: f32) -> f32 = a.floor();
+        fn ceil(a: f32) -> f32 = a.ceil();
+        fn trunc(a: f32) -> f32 = a.trunc();
+        fn round(a: f32) -> f32 = a.round_ties_even();
 
-        fn eq(a: F, b: F) -> M = |i| a[i] == b[i];
-        fn lt(a: F, b: F) -> M = |i| a[i] < b[i];
-        fn le(a: F, b: F) -> M = |i| a[i] <= b[i];
-        fn select(m: M, a: F, b: F) -> F = |i| if m[i] { a[i] } else { b[i] };
-        fn select_i32(m: M, a: I, b: I) -> I = |i| if m[i] { a[i] } else { b[i] };
-        fn mask_and(a: M, b: M) -> M = |i| a[i] & b[i];
-        fn mask_or(a: M, b: M) -> M = |i| a[i] | b[i];
-        fn mask_xor(a: M, b: M) -> M = |i| a[i] ^ b[i];
-        fn mask_not(a: M) -> M = |i| !a[i];
+        fn eq(a: f32, b: f32) -> bool = a == b;
+        fn lt(a: f32, b: f32) -> bool = a < b;
+        fn le(a: f32, b: f32) -> bool = a <= b;
+        fn select(m: bool, a: f32, b: f32) -> f32 = if m { a } else { b };
+        fn select_i32(m: bool, a: i32, b: i32) -> i32 = if m { a } else { b };
+        fn mask_and(a: bool, b: bool) -> bool = a & b;
+        fn mask_or(a: bool, b: bool) -> bool = a | b;
+        fn mask_xor(a: bool, b: bool) -> bool = a ^ b;
+        fn mask_not(a: bool) -> bool = !a;
+        fn mask_bits(a: bool) -> u32 = u32::from(a);
 
-        fn splat_i32(x: i32) -> I = |_i| x;
-        fn add_i32(a: I, b: I) -> I = |i| a[i].wrapping_add(b[i]);
-        fn sub_i32(a: I, b: I) -> I = |i| a[i].wrapping_sub(b[i]);
-        fn mul_i32(a: I, b: I) -> I = |i| a[i].wrapping_mul(b[i]);
-        fn and(a: I, b: I) -> I = |i| a[i] & b[i];
-        fn or(a: I, b: I) -> I = |i| a[i] | b[i];
-        fn xor(a: I, b: I) -> I = |i| a[i] ^ b[i];
-        fn shl(a: I, n: u32) -> I = |i| a[i] << n;
-        fn shr(a: I, n: u32) -> I = |i| (a[i] as u32 >> n) as i32;
-        fn sar(a: I, n: u32) -> I = |i| a[i] >> n;
-        fn eq_i32(a: I, b: I) -> M = |i| a[i] == b[i];
-        fn gt_i32(a: I, b: I) -> M = |i| a[i] > b[i];
-        fn iota() -> I = |i| i as i32;
+        fn splat_i32(x: i32) -> i32 = x;
+        fn add_i32(a: i32, b: i32) -> i32 = a.wrapping_add(b);
+        fn sub_i32(a: i32, b: i32) -> i32 = a.wrapping_sub(b);
+        fn mul_i32(a: i32, b: i32) -> i32 = a.wrapping_mul(b);
+        fn and(a: i32, b: i32) -> i32 = a & b;
+        fn or(a: i32, b: i32) -> i32 = a | b;
+        fn xor(a: i32, b: i32) -> i32 = a ^ b;
+        fn shl(a: i32, n: u32) -> i32 = a << n;
+        fn shr(a: i32, n: u32) -> i32 = (a as u32 >> n) as i32;
+        fn sar(a: i32, n: u32) -> i32 = a >> n;
+        fn eq_i32(a: i32, b: i32) -> bool = a == b;
+        fn gt_i32(a: i32, b: i32) -> bool = a > b;
+        fn iota() -> i32 = 0;
 
-        fn to_i32(a: F) -> I = |i| a[i] as i32;
-        fn to_f32(a: I) -> F = |i| a[i] as f32;
-        fn bits(a: F) -> I = |i| a[i].to_bits() as i32;
-        fn from_bits(a: I) -> F = |i| f32::from_bits(a[i] as u32);
-        fn load_i32(src: &[i32]) -> I = |i| src[i];
+        fn to_i32(a: f32) -> i32 = a as i32;
+        fn to_f32(a: i32) -> f32 = a as f32;
+        fn bits(a: f32) -> i32 = a.to_bits() as i32;
+        fn from_bits(a: i32) -> f32 = f32::from_bits(a as u32);
+        fn load_i32(src: &[i32]) -> i32 = src[0];
+
+        fn sum(a: f32) -> f32 = a;
+        fn max_lane(a: f32) -> f32 = a;
+        fn min_lane(a: f32) -> f32 = a;
     }
 
     memory!(
@@ -163,23 +151,7 @@ impl Simd for Portable {
     );
 
     #[inline(always)]
-    fn mask_bits(self, a: M) -> u32 {
-        (0..LANES).fold(0, |bits, i| bits | u32::from(a[i]) << i)
-    }
-    #[inline(always)]
-    fn store_i32(self, dst: &mut [i32], a: I) {
-        dst[..LANES].copy_from_slice(&a);
-    }
-    #[inline(always)]
-    fn sum(self, a: F) -> f32 {
-        by_halves(a, |x, y| x + y)
-    }
-    #[inline(always)]
-    fn max_lane(self, a: F) -> f32 {
-        by_halves(a, |x, y| if x > y { x } else { y })
-    }
-    #[inline(always)]
-    fn min_lane(self, a: F) -> f32 {
-        by_halves(a, |x, y| if x < y { x } else { y })
+    fn store_i32(self, dst: &mut [i32], a: i32) {
+        dst[0] = a;
     }
 }

@@ -1,18 +1,22 @@
 //! What a reduction is: how elements become an accumulator, and that a result.
 
-use crate::{Element, cpu::simd::Simd};
+use crate::{
+    DType, Element,
+    cpu::{rows::Working, simd::Simd},
+    with_dtype,
+};
 
 /// Columns that vectors fold together, whatever their width.
 pub(super) const GROUP: usize = 64;
 
-/// A reduction of elements of one type.
+/// A reduction.
 pub(super) trait Fold: Copy + 'static {
-    /// What is folded.
-    type In: Element;
+    /// What is folded; elements of other types become this first.
+    type In: Working;
     /// What parts of a reduction leave behind.
     type Acc: bytemuck::Pod;
-    /// What comes out.
-    type Out: Element;
+    /// What comes out, before it is stored as an element.
+    type Out: Outcome;
 
     /// The reduction with its argument: a divisor, a power, a correction.
     fn new(argument: f64) -> Self;
@@ -34,71 +38,32 @@ pub(super) trait Fold: Copy + 'static {
     fn finish(self, acc: Self::Acc) -> Self::Out;
 }
 
-/// Elements that any reduction takes.
-pub(super) trait Number: Element {
-    /// Whether it is zero.
-    fn is_zero(self) -> bool;
-    /// Whether it is the same number, or NaN as the other is.
-    fn same(self, other: Self) -> bool;
-    /// An integer's value; floats have their own reductions, and are 0 here.
-    fn whole(self) -> i64;
-    /// The integer of this value, which is one of the type's.
-    fn from_whole(value: i64) -> Self;
+/// What a fold ends in.
+pub(super) trait Outcome: Copy {
+    /// Stores it as the element `index` of type `dtype`, rounded once.
+    ///
+    /// # Safety
+    /// `to` points to elements of `dtype`, among them that one.
+    unsafe fn store(self, dtype: DType, to: *mut u8, index: usize);
 }
 
-macro_rules! integers {
-    ($($type:ty)*) => {$(
-        impl Number for $type {
-            #[inline(always)]
-            fn is_zero(self) -> bool {
-                self == 0
-            }
-            #[inline(always)]
-            fn same(self, other: Self) -> bool {
-                self == other
-            }
-            #[inline(always)]
-            fn whole(self) -> i64 {
-                self as i64
-            }
-            #[inline(always)]
-            fn from_whole(value: i64) -> Self {
-                value as $type
+impl Outcome for f64 {
+    unsafe fn store(self, dtype: DType, to: *mut u8, index: usize) {
+        // SAFETY: passed on from the caller.
+        with_dtype!(dtype, T => unsafe { *to.cast::<T>().add(index) = T::from_f64(self) });
+    }
+}
+
+impl Outcome for i64 {
+    unsafe fn store(self, dtype: DType, to: *mut u8, index: usize) {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            match dtype {
+                DType::I32 => *to.cast::<i32>().add(index) = self as i32,
+                DType::U32 => *to.cast::<u32>().add(index) = self as u32,
+                DType::U8 => *to.add(index) = self as u8,
+                _ => *to.cast::<i64>().add(index) = self,
             }
         }
-    )*};
-}
-
-/// Floats compare by their bits, which vectors of integers do for every width.
-macro_rules! floats {
-    ($($type:ty, $infinity:expr;)*) => {$(
-        impl Number for $type {
-            #[inline(always)]
-            fn is_zero(self) -> bool {
-                self.to_bits() << 1 == 0
-            }
-            #[inline(always)]
-            fn same(self, other: Self) -> bool {
-                let (a, b) = (self.to_bits(), other.to_bits());
-                let infinity = $infinity.to_bits() << 1;
-                let nan = (a << 1 > infinity) & (b << 1 > infinity);
-                (a == b) | ((a | b) << 1 == 0) | nan
-            }
-            #[inline(always)]
-            fn whole(self) -> i64 {
-                0
-            }
-            #[inline(always)]
-            fn from_whole(value: i64) -> Self {
-                <$type as Element>::from_f64(value as f64)
-            }
-        }
-    )*};
-}
-
-integers!(i32 u32 i64 u8);
-floats! {
-    f32, f32::INFINITY;
-    half::f16, half::f16::INFINITY;
-    half::bf16, half::bf16::INFINITY;
+    }
 }

@@ -1,12 +1,9 @@
 //! Sums and extremes of floats, in vectors of `f32`.
 
 use super::fold::{Fold, GROUP};
-use crate::{
-    Element,
-    cpu::{
-        rows::{fold, inlined, sum},
-        simd::{Float, Simd},
-    },
+use crate::cpu::{
+    rows::{fold, inlined, sum},
+    simd::Simd,
 };
 use std::marker::PhantomData;
 
@@ -17,7 +14,7 @@ pub(super) trait Lane: Copy + 'static {
     /// Joins `x` to `acc`.
     fn step<S: Simd>(s: S, acc: S::F32, x: S::F32) -> S::F32;
     /// The result of a tile.
-    fn tile<S: Simd, T: Float>(s: S, x: &[T]) -> f64;
+    fn tile<S: Simd>(s: S, x: &[f32]) -> f64;
     /// The result of parts.
     fn join(first: f64, second: f64) -> f64;
     /// Whether `acc` may be wrong because `f32` could not hold it.
@@ -35,7 +32,7 @@ impl Lane for Sum {
         s.add(acc, x)
     }
     #[inline(always)]
-    fn tile<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
+    fn tile<S: Simd>(s: S, x: &[f32]) -> f64 {
         sum(s, x)
     }
     #[inline(always)]
@@ -62,11 +59,11 @@ macro_rules! extreme {
                 s.$step(x, acc)
             }
             #[inline(always)]
-            fn tile<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
+            fn tile<S: Simd>(s: S, x: &[f32]) -> f64 {
                 let step = inlined(
-#[inline(always)]
-|acc, x| Self::step(s, acc, x),
-);
+                    #[inline(always)]
+                    |acc, x| Self::step(s, acc, x),
+                );
                 let lanes = fold(s, x, Self::NEUTRAL, s.splat(Self::NEUTRAL), step, step);
                 let nan = s.any(s.is_nan(lanes));
                 f64::from(if nan { f32::NAN } else { s.$lane(lanes) })
@@ -92,17 +89,17 @@ extreme!(
     Min, f32::INFINITY, minimum, min_lane, <=
 );
 
-/// A [`Lane`] over elements of `T`; its result is divided by the argument.
+/// A [`Lane`]; its result is divided by the argument.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Lanes<T, L> {
+pub(super) struct Lanes<L> {
     divisor: f64,
-    of: PhantomData<(T, L)>,
+    of: PhantomData<L>,
 }
 
-impl<T: Element + Float, L: Lane> Fold for Lanes<T, L> {
-    type In = T;
+impl<L: Lane> Fold for Lanes<L> {
+    type In = f32;
     type Acc = f64;
-    type Out = T;
+    type Out = f64;
 
     fn new(divisor: f64) -> Self {
         Lanes {
@@ -117,12 +114,12 @@ impl<T: Element + Float, L: Lane> Fold for Lanes<T, L> {
     }
 
     #[inline(always)]
-    fn tile<S: Simd>(self, s: S, x: &[T], _start: usize) -> f64 {
+    fn tile<S: Simd>(self, s: S, x: &[f32], _start: usize) -> f64 {
         L::tile(s, x)
     }
 
     #[inline(always)]
-    fn columns<S: Simd>(self, s: S, rows: &[&[T]], _start: usize, accs: &mut [f64]) {
+    fn columns<S: Simd>(self, s: S, rows: &[&[f32]], _start: usize, accs: &mut [f64]) {
         let whole = accs.len() - accs.len() % (4 * S::LANES);
         let (groups, rest) = accs.split_at_mut(whole);
         for (i, accs) in groups.chunks_exact_mut(4 * S::LANES).enumerate() {
@@ -131,21 +128,21 @@ impl<T: Element + Float, L: Lane> Fold for Lanes<T, L> {
             for row in rows {
                 let row = &row[from..from + 4 * S::LANES];
                 for (k, vector) in vectors.iter_mut().enumerate() {
-                    *vector = L::step(s, *vector, T::load(s, &row[k * S::LANES..]));
+                    *vector = L::step(s, *vector, s.load(&row[k * S::LANES..]));
                 }
             }
             for (k, vector) in vectors.into_iter().enumerate() {
                 let from = from + k * S::LANES;
-                settle::<S, T, L>(s, vector, rows, from, &mut accs[k * S::LANES..][..S::LANES]);
+                settle::<S, L>(s, vector, rows, from, &mut accs[k * S::LANES..][..S::LANES]);
             }
         }
         for (i, accs) in rest.chunks_mut(S::LANES).enumerate() {
             let from = whole + i * S::LANES;
             let mut vector = s.splat(L::NEUTRAL);
             for row in rows {
-                vector = L::step(s, vector, T::load_first(s, &row[from..], 0.0));
+                vector = L::step(s, vector, s.load_first(&row[from..], 0.0));
             }
-            settle::<S, T, L>(s, vector, rows, from, accs);
+            settle::<S, L>(s, vector, rows, from, accs);
         }
     }
 
@@ -155,25 +152,19 @@ impl<T: Element + Float, L: Lane> Fold for Lanes<T, L> {
     }
 
     #[inline(always)]
-    fn finish(self, acc: f64) -> T {
-        <T as Element>::from_f64(acc / self.divisor)
+    fn finish(self, acc: f64) -> f64 {
+        acc / self.divisor
     }
 }
 
 /// Joins the lanes of `vector`, folded from the columns at `from` on, into `accs`.
 #[inline(always)]
-fn settle<S: Simd, T: Float, L: Lane>(
-    s: S,
-    vector: S::F32,
-    rows: &[&[T]],
-    from: usize,
-    accs: &mut [f64],
-) {
+fn settle<S: Simd, L: Lane>(s: S, vector: S::F32, rows: &[&[f32]], from: usize, accs: &mut [f64]) {
     let mut lanes = [0.0f32; GROUP];
     s.store(&mut lanes, vector);
     if lanes[..accs.len()].iter().any(|&lane| L::overflowed(lane)) {
         for (i, acc) in accs.iter_mut().enumerate() {
-            let column = rows.iter().map(|row| f64::from(row[from + i].to_f32()));
+            let column = rows.iter().map(|row| f64::from(row[from + i]));
             *acc = column.fold(*acc, L::join);
         }
         return;

@@ -1,26 +1,19 @@
 //! The logarithm of a sum of exponentials.
 
 use super::fold::Fold;
-use crate::{
-    Element,
-    cpu::{
-        rows::Exponentials,
-        simd::{Float, Simd},
-    },
-};
-use std::marker::PhantomData;
+use crate::cpu::{rows::Exponentials, simd::Simd};
 
 /// `ln Σ exp(x)`, without overflow.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct LogSumExp<T>(PhantomData<T>);
+pub(super) struct LogSumExp;
 
-impl<T: Element + Float> Fold for LogSumExp<T> {
-    type In = T;
+impl Fold for LogSumExp {
+    type In = f32;
     type Acc = Exponentials;
-    type Out = T;
+    type Out = f64;
 
     fn new(_argument: f64) -> Self {
-        LogSumExp(PhantomData)
+        LogSumExp
     }
 
     #[inline(always)]
@@ -29,12 +22,12 @@ impl<T: Element + Float> Fold for LogSumExp<T> {
     }
 
     #[inline(always)]
-    fn tile<S: Simd>(self, s: S, x: &[T], _start: usize) -> Exponentials {
+    fn tile<S: Simd>(self, s: S, x: &[f32], _start: usize) -> Exponentials {
         Exponentials::of_tile(s, x)
     }
 
     #[inline(always)]
-    fn columns<S: Simd>(self, s: S, rows: &[&[T]], _start: usize, accs: &mut [Exponentials]) {
+    fn columns<S: Simd>(self, s: S, rows: &[&[f32]], _start: usize, accs: &mut [Exponentials]) {
         Exponentials::of_columns(s, rows, accs);
     }
 
@@ -44,7 +37,7 @@ impl<T: Element + Float> Fold for LogSumExp<T> {
     }
 
     #[inline(always)]
-    fn finish(self, acc: Exponentials) -> T {
-        <T as Element>::from_f64(acc.ln())
+    fn finish(self, acc: Exponentials) -> f64 {
+        acc.ln()
     }
 }

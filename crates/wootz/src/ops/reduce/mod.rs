@@ -17,11 +17,12 @@ mod wide;
 pub use cases::ROWS;
 
 use super::{check, on_stream};
-use crate::{DType, Error, MAX_RANK, Result, Shape, Tensor, with_dtype};
+use crate::{DType, Error, MAX_RANK, Result, Shape, Tensor};
+use fold::Fold;
 use lanes::{Lanes, Max, Min, Sum};
 use logsumexp::LogSumExp;
 use place::Place;
-use plan::Kernels;
+use plan::{Kernels, Reduction};
 use variance::Variance;
 use whole::{AtLeast, WholeMax, WholeMin, WholeProduct, WholeSum, Wholes};
 use wide::{Count, Euclid, Largest, Power, Product, Taxicab, Wides};
@@ -129,91 +130,78 @@ fn run(
     op: &'static str,
     x: &Tensor,
     checked: &Checked,
-    kernels: &Kernels,
+    kernels: Kernels,
     argument: f64,
+    out: DType,
 ) -> Result<Tensor> {
+    let reduction = Reduction {
+        op,
+        kernels,
+        argument,
+        out,
+    };
     on_stream(x.device(), |stream| {
-        plan::run(
-            op,
-            stream,
-            x,
-            &checked.marked,
-            checked.shape,
-            kernels,
-            argument,
-        )
+        plan::run(&reduction, stream, x, &checked.marked, checked.shape)
     })
 }
 
-/// The kernels of a fold of floats, with `$T` as their type.
-macro_rules! of_floats {
-    ($dtype:expr, $T:ident => $fold:ty) => {
-        match $dtype {
-            DType::F16 => {
-                type $T = half::f16;
-                Kernels::of::<$fold>()
-            }
-            DType::BF16 => {
-                type $T = half::bf16;
-                Kernels::of::<$fold>()
-            }
-            _ => {
-                type $T = f32;
-                Kernels::of::<$fold>()
-            }
-        }
-    };
+/// The kernels of a fold of any elements: `F` of floats, `I` of integers.
+fn of_numbers<F: Fold<In = f32>, I: Fold<In = i64>>(dtype: DType) -> Kernels {
+    if dtype.is_float() {
+        Kernels::of::<F>()
+    } else {
+        Kernels::of::<I>()
+    }
 }
 
-/// The kernels of a fold of any elements: one of floats, one of integers.
-macro_rules! of_numbers {
-    ($dtype:expr, $T:ident => $float:ty, $whole:ty) => {
-        match $dtype {
-            DType::F32 | DType::F16 | DType::BF16 => of_floats!($dtype, $T => $float),
-            DType::I32 => { type $T = i32; Kernels::of::<$whole>() }
-            DType::U32 => { type $T = u32; Kernels::of::<$whole>() }
-            DType::I64 => { type $T = i64; Kernels::of::<$whole>() }
-            DType::U8 => { type $T = u8; Kernels::of::<$whole>() }
-        }
-    };
+/// The type of a sum or product of these.
+fn total(dtype: DType) -> DType {
+    if dtype.is_float() { dtype } else { DType::I64 }
 }
 
 /// The sum over some axes. Integers are summed in `i64`, wrapping, whatever their type.
 pub fn sum<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     let checked = check("sum", x, over.into(), keep)?;
-    let kernels = of_numbers!(x.dtype(), T => Lanes<T, Sum>, Wholes<T, WholeSum>);
-    run("sum", x, &checked, &kernels, 1.0)
+    let kernels = of_numbers::<Lanes<Sum>, Wholes<i64, WholeSum>>(x.dtype());
+    run("sum", x, &checked, kernels, 1.0, total(x.dtype()))
 }
 
 /// The mean over some axes, of floats; NaN of no elements.
 pub fn mean<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     check::dtype("mean", "x", x, DType::FLOATS)?;
     let checked = check("mean", x, over.into(), keep)?;
-    let kernels = of_floats!(x.dtype(), T => Lanes<T, Sum>);
-    run("mean", x, &checked, &kernels, checked.count as f64)
+    let kernels = Kernels::of::<Lanes<Sum>>();
+    run(
+        "mean",
+        x,
+        &checked,
+        kernels,
+        checked.count as f64,
+        x.dtype(),
+    )
 }
 
 /// The product over some axes. Integers are multiplied in `i64`, wrapping, whatever their type.
 pub fn prod<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     let checked = check("prod", x, over.into(), keep)?;
-    let kernels = of_numbers!(x.dtype(), T => Wides<T, Product>, Wholes<T, WholeProduct>);
-    run("prod", x, &checked, &kernels, 1.0)
+    let kernels = of_numbers::<Wides<Product>, Wholes<i64, WholeProduct>>(x.dtype());
+    run("prod", x, &checked, kernels, 1.0, total(x.dtype()))
 }
 
 /// The largest element over some axes; NaN where there is one. Of no elements there is none.
 pub fn max<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     let checked = check("max", x, over.into(), keep)?;
     check_some("max", x, &checked)?;
-    let kernels = of_numbers!(x.dtype(), T => Lanes<T, Max>, Wholes<T, WholeMax>);
-    run("max", x, &checked, &kernels, 1.0)
+    let kernels = of_numbers::<Lanes<Max>, Wholes<i64, WholeMax>>(x.dtype());
+    run("max", x, &checked, kernels, 1.0, x.dtype())
 }
 
 /// The smallest element over some axes; NaN where there is one. Of no elements there is none.
 pub fn min<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     let checked = check("min", x, over.into(), keep)?;
     check_some("min", x, &checked)?;
-    let kernels = of_numbers!(x.dtype(), T => Lanes<T, Min>, Wholes<T, WholeMin>);
-    run("min", x, &checked, &kernels, 1.0)
+    let kernels = of_numbers::<Lanes<Min>, Wholes<i64, WholeMin>>(x.dtype());
+    run("min", x, &checked, kernels, 1.0, x.dtype())
 }
 
 /// Where the largest element along an axis stands first, as `i64`. NaN counts as largest, as in
@@ -221,8 +209,8 @@ pub fn min<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tens
 pub fn argmax(x: &Tensor, axis: isize, keep: bool) -> Result<Tensor> {
     let checked = check("argmax", x, Over::One(axis), keep)?;
     check_some("argmax", x, &checked)?;
-    let kernels = of_numbers!(x.dtype(), T => Place<Lanes<T, Max>>, Place<Wholes<T, WholeMax>>);
-    run("argmax", x, &checked, &kernels, 1.0)
+    let kernels = of_numbers::<Place<Lanes<Max>>, Place<Wholes<i64, WholeMax>>>(x.dtype());
+    run("argmax", x, &checked, kernels, 1.0, DType::I64)
 }
 
 /// Where the smallest element along an axis stands first, as `i64`. NaN counts as smallest, as in
@@ -230,22 +218,22 @@ pub fn argmax(x: &Tensor, axis: isize, keep: bool) -> Result<Tensor> {
 pub fn argmin(x: &Tensor, axis: isize, keep: bool) -> Result<Tensor> {
     let checked = check("argmin", x, Over::One(axis), keep)?;
     check_some("argmin", x, &checked)?;
-    let kernels = of_numbers!(x.dtype(), T => Place<Lanes<T, Min>>, Place<Wholes<T, WholeMin>>);
-    run("argmin", x, &checked, &kernels, 1.0)
+    let kernels = of_numbers::<Place<Lanes<Min>>, Place<Wholes<i64, WholeMin>>>(x.dtype());
+    run("argmin", x, &checked, kernels, 1.0, DType::I64)
 }
 
 /// Whether some element is not zero, as `u8`. NaN is not zero.
 pub fn any<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     let checked = check("any", x, over.into(), keep)?;
-    let kernels = with_dtype!(x.dtype(), T => Kernels::of::<Wholes<T, AtLeast>>());
-    run("any", x, &checked, &kernels, 1.0)
+    let kernels = of_numbers::<Wholes<f32, AtLeast>, Wholes<i64, AtLeast>>(x.dtype());
+    run("any", x, &checked, kernels, 1.0, DType::U8)
 }
 
 /// Whether no element is zero, as `u8`. NaN is not zero.
 pub fn all<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     let checked = check("all", x, over.into(), keep)?;
-    let kernels = with_dtype!(x.dtype(), T => Kernels::of::<Wholes<T, AtLeast>>());
-    run("all", x, &checked, &kernels, checked.count as f64)
+    let kernels = of_numbers::<Wholes<f32, AtLeast>, Wholes<i64, AtLeast>>(x.dtype());
+    run("all", x, &checked, kernels, checked.count as f64, DType::U8)
 }
 
 /// The variance over some axes: the sum of squared distances from the mean, over the count less
@@ -268,8 +256,8 @@ pub fn var<'a>(
         });
     }
     let checked = check("var", x, over.into(), keep)?;
-    let kernels = of_floats!(x.dtype(), T => Variance<T>);
-    run("var", x, &checked, &kernels, correction)
+    let kernels = Kernels::of::<Variance>();
+    run("var", x, &checked, kernels, correction, x.dtype())
 }
 
 /// The `p`-norm over some axes: the `p`th root of the sum of `p`th powers of magnitudes. 0 counts
@@ -287,23 +275,23 @@ pub fn norm<'a>(x: &Tensor, p: f64, over: impl Into<Over<'a>>, keep: bool) -> Re
     }
     let checked = check("norm", x, over.into(), keep)?;
     let kernels = if p == 0.0 {
-        of_floats!(x.dtype(), T => Wides<T, Count>)
+        Kernels::of::<Wides<Count>>()
     } else if p == 1.0 {
-        of_floats!(x.dtype(), T => Wides<T, Taxicab>)
+        Kernels::of::<Wides<Taxicab>>()
     } else if p == 2.0 {
-        of_floats!(x.dtype(), T => Wides<T, Euclid>)
+        Kernels::of::<Wides<Euclid>>()
     } else if p == f64::INFINITY {
-        of_floats!(x.dtype(), T => Wides<T, Largest>)
+        Kernels::of::<Wides<Largest>>()
     } else {
-        of_floats!(x.dtype(), T => Wides<T, Power>)
+        Kernels::of::<Wides<Power>>()
     };
-    run("norm", x, &checked, &kernels, p)
+    run("norm", x, &checked, kernels, p, x.dtype())
 }
 
 /// `ln Σ exp(x)` over some axes, without overflow; −∞ of no elements.
 pub fn logsumexp<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     check::dtype("logsumexp", "x", x, DType::FLOATS)?;
     let checked = check("logsumexp", x, over.into(), keep)?;
-    let kernels = of_floats!(x.dtype(), T => LogSumExp<T>);
-    run("logsumexp", x, &checked, &kernels, 1.0)
+    let kernels = Kernels::of::<LogSumExp>();
+    run("logsumexp", x, &checked, kernels, 1.0, x.dtype())
 }

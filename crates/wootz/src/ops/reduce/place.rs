@@ -1,26 +1,32 @@
 //! Where an extreme stands: `argmax` and `argmin`.
 
 use super::{
-    fold::{Fold, Number},
+    fold::Fold,
     lanes::{Lanes, Max, Min},
     whole::{WholeMax, WholeMin, Wholes},
 };
-use crate::cpu::simd::{Float, Simd};
+use crate::cpu::{rows::Working, simd::Simd};
 
 /// A reduction that picks one of its elements.
-pub(super) trait Extreme: Fold<In: Number, Out = <Self as Fold>::In> {
+pub(super) trait Extreme: Fold {
     /// An element as an accumulator.
     fn value(x: Self::In) -> Self::Acc;
+    /// The element that an accumulator is.
+    fn element(value: Self::Acc) -> Self::In;
     /// Whether `second` is picked over `first`, which comes first.
     fn replaces(first: Self::Acc, second: Self::Acc) -> bool;
 }
 
 macro_rules! extremes {
     ($($float:ident $whole:ident $better:tt;)*) => {$(
-        impl<T: Number + Float> Extreme for Lanes<T, $float> {
+        impl Extreme for Lanes<$float> {
             #[inline(always)]
-            fn value(x: T) -> f64 {
-                f64::from(Float::to_f32(x))
+            fn value(x: f32) -> f64 {
+                f64::from(x)
+            }
+            #[inline(always)]
+            fn element(value: f64) -> f32 {
+                value as f32
             }
             #[inline(always)]
             fn replaces(first: f64, second: f64) -> bool {
@@ -28,10 +34,14 @@ macro_rules! extremes {
             }
         }
 
-        impl<T: Number> Extreme for Wholes<T, $whole> {
+        impl Extreme for Wholes<i64, $whole> {
             #[inline(always)]
-            fn value(x: T) -> i64 {
-                x.whole()
+            fn value(x: i64) -> i64 {
+                x
+            }
+            #[inline(always)]
+            fn element(value: i64) -> i64 {
+                value
             }
             #[inline(always)]
             fn replaces(first: i64, second: i64) -> bool {
@@ -95,7 +105,7 @@ impl<E: Extreme> Fold for Place<E> {
     #[inline(always)]
     fn tile<S: Simd>(self, s: S, x: &[E::In], start: usize) -> Best {
         let value = self.0.tile(s, x, start);
-        Best::new(value, start + first_of(x, self.0.finish(value)))
+        Best::new(value, start + first_of(x, E::element(value)))
     }
 
     #[inline(always)]
@@ -125,7 +135,7 @@ impl<E: Extreme> Fold for Place<E> {
 
 /// Where `wanted`, which is there, stands first.
 #[inline(always)]
-fn first_of<T: Number>(x: &[T], wanted: T) -> usize {
+fn first_of<T: Working>(x: &[T], wanted: T) -> usize {
     /// Elements that are compared before anyone looks whether one of them was it.
     const BLOCK: usize = 64;
     for (i, block) in x.chunks(BLOCK).enumerate() {

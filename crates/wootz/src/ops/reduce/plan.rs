@@ -33,6 +33,32 @@ pub(super) struct Params {
     pub(super) chunk: u64,
     /// Parts of each output.
     pub(super) chunks: u64,
+    /// The input's type and the output's, as [`DType::index`] counts them.
+    dtypes: [u32; 2],
+}
+
+impl Params {
+    /// The input's type.
+    pub(super) fn input(&self) -> DType {
+        DType::ALL[self.dtypes[0] as usize]
+    }
+
+    /// The output's type.
+    pub(super) fn output(&self) -> DType {
+        DType::ALL[self.dtypes[1] as usize]
+    }
+}
+
+/// What a reduction computes.
+pub(super) struct Reduction {
+    /// The op's name.
+    pub(super) op: &'static str,
+    /// The fold.
+    pub(super) kernels: Kernels,
+    /// The fold's argument.
+    pub(super) argument: f64,
+    /// The result's type.
+    pub(super) out: DType,
 }
 
 /// The kernels of one fold.
@@ -42,7 +68,7 @@ pub(super) struct Kernels {
     columns: NativeFn,
     join: NativeFn,
     acc: usize,
-    out: DType,
+    working: DType,
 }
 
 impl Kernels {
@@ -53,7 +79,7 @@ impl Kernels {
             columns: kernel::columns::<F>,
             join: kernel::join::<F>,
             acc: size_of::<F::Acc>(),
-            out: F::Out::DTYPE,
+            working: F::In::DTYPE,
         }
     }
 }
@@ -67,24 +93,34 @@ struct Way {
 
 /// Reduces the marked axes of `x` to a result of shape `shape`.
 pub(super) fn run(
-    name: &'static str,
+    reduction: &Reduction,
     stream: &Stream,
     x: &Tensor,
     marked: &[bool; MAX_RANK],
     shape: Shape,
-    kernels: &Kernels,
-    argument: f64,
 ) -> Result<Tensor> {
-    let out = Tensor::output(name, stream, kernels.out, shape)?;
+    let &Reduction {
+        op: name,
+        ref kernels,
+        argument,
+        out,
+    } = reduction;
+    let out = Tensor::output(name, stream, out, shape)?;
     if out.count() == 0 {
         return Ok(out);
     }
-    let way = way(x.layout(), marked, argument);
+    let dtypes = [x.dtype(), out.dtype()].map(|dtype| dtype.index() as u32);
+    let way = way(x.layout(), marked, argument, dtypes);
     let chunks = way.params.chunks as usize;
     let room = if way.along_columns {
-        BLOCK * kernels.acc
+        let widened = if x.dtype() == kernels.working {
+            0
+        } else {
+            STRIP
+        };
+        BLOCK * (kernels.acc + widened * kernels.working.size())
     } else {
-        TILE * x.dtype().size()
+        TILE * kernels.working.size()
     };
     let body = Body::Native(if way.along_columns {
         kernels.columns
@@ -132,7 +168,7 @@ fn join(
     unsafe { submit(stream, &plan) }
 }
 
-fn way(layout: &Layout, marked: &[bool; MAX_RANK], argument: f64) -> Way {
+fn way(layout: &Layout, marked: &[bool; MAX_RANK], argument: f64, dtypes: [u32; 2]) -> Way {
     let (kept, reduced) = split(layout, marked);
     let (outputs, count) = (kept.count(), reduced.count());
     let (width, step) = kept.innermost();
@@ -160,6 +196,7 @@ fn way(layout: &Layout, marked: &[bool; MAX_RANK], argument: f64) -> Way {
         per_unit: per_unit as u64,
         chunk: chunk as u64,
         chunks: chunks as u64,
+        dtypes,
     };
     Way {
         params,

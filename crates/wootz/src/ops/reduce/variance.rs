@@ -1,32 +1,24 @@
 //! The variance.
 
 use super::fold::{Fold, GROUP};
-use crate::{
-    Element,
-    cpu::{
-        rows::{Moments, usable_sum_of_squares},
-        simd::{Float, Simd},
-    },
+use crate::cpu::{
+    rows::{Moments, usable_sum_of_squares},
+    simd::Simd,
 };
-use std::marker::PhantomData;
 
 /// The mean squared distance from the mean, over the count less a correction.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Variance<T> {
+pub(super) struct Variance {
     correction: f64,
-    of: PhantomData<T>,
 }
 
-impl<T: Element + Float> Fold for Variance<T> {
-    type In = T;
+impl Fold for Variance {
+    type In = f32;
     type Acc = Moments;
-    type Out = T;
+    type Out = f64;
 
     fn new(correction: f64) -> Self {
-        Variance {
-            correction,
-            of: PhantomData,
-        }
+        Variance { correction }
     }
 
     #[inline(always)]
@@ -35,12 +27,12 @@ impl<T: Element + Float> Fold for Variance<T> {
     }
 
     #[inline(always)]
-    fn tile<S: Simd>(self, s: S, x: &[T], _start: usize) -> Moments {
+    fn tile<S: Simd>(self, s: S, x: &[f32], _start: usize) -> Moments {
         Moments::of_tile(s, x)
     }
 
     #[inline(always)]
-    fn columns<S: Simd>(self, s: S, rows: &[&[T]], _start: usize, accs: &mut [Moments]) {
+    fn columns<S: Simd>(self, s: S, rows: &[&[f32]], _start: usize, accs: &mut [Moments]) {
         for (i, accs) in accs.chunks_mut(S::LANES).enumerate() {
             vector(s, rows, i * S::LANES, accs);
         }
@@ -52,24 +44,24 @@ impl<T: Element + Float> Fold for Variance<T> {
     }
 
     #[inline(always)]
-    fn finish(self, acc: Moments) -> T {
+    fn finish(self, acc: Moments) -> f64 {
         let freedom = (acc.count - self.correction).max(0.0);
-        <T as Element>::from_f64(acc.squares / freedom)
+        acc.squares / freedom
     }
 }
 
 /// Joins a vector of columns, from `from` on, into `accs`.
 #[inline(always)]
-fn vector<S: Simd, T: Float>(s: S, rows: &[&[T]], from: usize, accs: &mut [Moments]) {
+fn vector<S: Simd>(s: S, rows: &[&[f32]], from: usize, accs: &mut [Moments]) {
     let zero = s.splat(0.0);
     let mut total = zero;
     for row in rows {
-        total = s.add(total, T::load_first(s, &row[from..], 0.0));
+        total = s.add(total, s.load_first(&row[from..], 0.0));
     }
     let pivot = s.mul(total, s.splat(1.0 / rows.len() as f32));
     let (mut first, mut second) = (zero, zero);
     for row in rows {
-        let deviation = s.sub(T::load_first(s, &row[from..], 0.0), pivot);
+        let deviation = s.sub(s.load_first(&row[from..], 0.0), pivot);
         first = s.add(first, deviation);
         second = s.fma(deviation, deviation, second);
     }
@@ -90,8 +82,8 @@ fn vector<S: Simd, T: Float>(s: S, rows: &[&[T]], from: usize, accs: &mut [Momen
 }
 
 /// The moments of a column that `f32` cannot hold.
-fn precise<T: Float>(rows: &[&[T]], column: usize) -> Moments {
-    let values = || rows.iter().map(|row| f64::from(row[column].to_f32()));
+fn precise(rows: &[&[f32]], column: usize) -> Moments {
+    let values = || rows.iter().map(|row| f64::from(row[column]));
     let count = rows.len() as f64;
     let mean = values().sum::<f64>() / count;
     Moments {

@@ -1,14 +1,12 @@
 //! Reductions in 64-bit integers: of integers, and of truth values of anything. Plain loops, which
 //! the compiler turns into vectors of whatever level they are compiled for.
 
-use super::fold::{Fold, Number};
-use crate::{Element, cpu::simd::Simd};
+use super::fold::Fold;
+use crate::cpu::{rows::Working, simd::Simd};
 use std::marker::PhantomData;
 
 /// A reduction of elements of `T` in 64-bit integers.
 pub(super) trait Whole<T>: Copy + 'static {
-    /// What comes out.
-    type Out: Element;
     /// What changes nothing.
     const NEUTRAL: i64;
     /// An element as an integer.
@@ -16,29 +14,26 @@ pub(super) trait Whole<T>: Copy + 'static {
     /// The result of parts.
     fn join(first: i64, second: i64) -> i64;
     /// The result.
-    fn finish(argument: f64, acc: i64) -> Self::Out;
+    fn finish(_argument: f64, acc: i64) -> i64 {
+        acc
+    }
 }
 
 macro_rules! integer {
-    ($(#[$doc:meta])* $name:ident -> $out:ty, $neutral:expr, $join:expr, $finish:expr) => {
+    ($(#[$doc:meta])* $name:ident, $neutral:expr, $join:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy)]
         pub(super) struct $name;
 
-        impl<T: Number> Whole<T> for $name {
-            type Out = $out;
+        impl Whole<i64> for $name {
             const NEUTRAL: i64 = $neutral;
             #[inline(always)]
-            fn of(x: T) -> i64 {
-                x.whole()
+            fn of(x: i64) -> i64 {
+                x
             }
             #[inline(always)]
             fn join(first: i64, second: i64) -> i64 {
                 $join(first, second)
-            }
-            #[inline(always)]
-            fn finish(_argument: f64, acc: i64) -> $out {
-                $finish(acc)
             }
         }
     };
@@ -46,27 +41,26 @@ macro_rules! integer {
 
 integer! {
     /// The sum, wrapping.
-    WholeSum -> i64, 0, i64::wrapping_add, std::convert::identity
+    WholeSum, 0, i64::wrapping_add
 }
 integer! {
     /// The product, wrapping.
-    WholeProduct -> i64, 1, i64::wrapping_mul, std::convert::identity
+    WholeProduct, 1, i64::wrapping_mul
 }
 integer! {
     /// The largest.
-    WholeMax -> T, i64::MIN, Ord::max, T::from_whole
+    WholeMax, i64::MIN, Ord::max
 }
 integer! {
     /// The smallest.
-    WholeMin -> T, i64::MAX, Ord::min, T::from_whole
+    WholeMin, i64::MAX, Ord::min
 }
 
 /// Whether at least as many elements as the argument says are not zero.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AtLeast;
 
-impl<T: Number> Whole<T> for AtLeast {
-    type Out = u8;
+impl<T: Working> Whole<T> for AtLeast {
     const NEUTRAL: i64 = 0;
     #[inline(always)]
     fn of(x: T) -> i64 {
@@ -77,8 +71,8 @@ impl<T: Number> Whole<T> for AtLeast {
         first + second
     }
     #[inline(always)]
-    fn finish(argument: f64, acc: i64) -> u8 {
-        u8::from(acc as f64 >= argument)
+    fn finish(argument: f64, acc: i64) -> i64 {
+        i64::from(acc as f64 >= argument)
     }
 }
 
@@ -89,10 +83,10 @@ pub(super) struct Wholes<T, W> {
     of: PhantomData<(T, W)>,
 }
 
-impl<T: Number, W: Whole<T>> Fold for Wholes<T, W> {
+impl<T: Working, W: Whole<T>> Fold for Wholes<T, W> {
     type In = T;
     type Acc = i64;
-    type Out = W::Out;
+    type Out = i64;
 
     fn new(argument: f64) -> Self {
         Wholes {
@@ -130,7 +124,7 @@ impl<T: Number, W: Whole<T>> Fold for Wholes<T, W> {
     }
 
     #[inline(always)]
-    fn finish(self, acc: i64) -> W::Out {
+    fn finish(self, acc: i64) -> i64 {
         W::finish(self.argument, acc)
     }
 }

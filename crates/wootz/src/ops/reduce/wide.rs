@@ -1,14 +1,7 @@
 //! Products and norms of floats, in lanes of `f64`: their steps leave the range of `f32` soon.
 
 use super::fold::{Fold, GROUP};
-use crate::{
-    Element,
-    cpu::{
-        rows::fold_wide,
-        simd::{Float, Simd},
-    },
-};
-use std::marker::PhantomData;
+use crate::cpu::{rows::fold_wide, simd::Simd};
 
 /// A reduction in `f64`.
 pub(super) trait Wide: Copy + 'static {
@@ -122,33 +115,27 @@ norm! {
     Power, |p, acc, x| acc + x.abs().powf(p), add, acc.powf(p.recip())
 }
 
-/// A [`Wide`] over elements of `T`.
+/// The fold of a [`Wide`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wides<T, W> {
-    wide: W,
-    of: PhantomData<T>,
-}
+pub(super) struct Wides<W>(W);
 
-impl<T: Element + Float, W: Wide> Fold for Wides<T, W> {
-    type In = T;
+impl<W: Wide> Fold for Wides<W> {
+    type In = f32;
     type Acc = f64;
-    type Out = T;
+    type Out = f64;
 
     fn new(argument: f64) -> Self {
-        Wides {
-            wide: W::new(argument),
-            of: PhantomData,
-        }
+        Wides(W::new(argument))
     }
 
     #[inline(always)]
     fn empty(self) -> f64 {
-        self.wide.empty()
+        self.0.empty()
     }
 
     #[inline(always)]
-    fn tile<S: Simd>(self, s: S, x: &[T], _start: usize) -> f64 {
-        let wide = self.wide;
+    fn tile<S: Simd>(self, s: S, x: &[f32], _start: usize) -> f64 {
+        let wide = self.0;
         fold_wide(
             s,
             x,
@@ -161,16 +148,16 @@ impl<T: Element + Float, W: Wide> Fold for Wides<T, W> {
     }
 
     #[inline(always)]
-    fn columns<S: Simd>(self, s: S, rows: &[&[T]], _start: usize, accs: &mut [f64]) {
+    fn columns<S: Simd>(self, s: S, rows: &[&[f32]], _start: usize, accs: &mut [f64]) {
         let mut block = [0.0f32; GROUP];
         for (i, accs) in accs.chunks_mut(GROUP).enumerate() {
             for row in rows {
                 let row = &row[i * GROUP..][..accs.len()];
                 for at in (0..accs.len()).step_by(S::LANES) {
-                    s.store(&mut block[at..], T::load_first(s, &row[at..], 0.0));
+                    s.store(&mut block[at..], s.load_first(&row[at..], 0.0));
                 }
                 for (acc, x) in accs.iter_mut().zip(&block) {
-                    *acc = self.wide.step(*acc, f64::from(*x));
+                    *acc = self.0.step(*acc, f64::from(*x));
                 }
             }
         }
@@ -178,11 +165,11 @@ impl<T: Element + Float, W: Wide> Fold for Wides<T, W> {
 
     #[inline(always)]
     fn join(self, first: f64, second: f64) -> f64 {
-        self.wide.join(first, second)
+        self.0.join(first, second)
     }
 
     #[inline(always)]
-    fn finish(self, acc: f64) -> T {
-        <T as Element>::from_f64(self.wide.finish(acc))
+    fn finish(self, acc: f64) -> f64 {
+        self.0.finish(acc)
     }
 }

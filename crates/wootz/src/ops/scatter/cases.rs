@@ -77,7 +77,8 @@ pub(super) type Op = fn(&Tensor, isize, &Tensor, &Tensor) -> Result<Tensor>;
 pub(super) fn add(cases: &mut Cases, op: Op, meet: &'static dyn Reference) {
     let dtype = cases.dtype();
     // Sizes of `x`, of the indices, of the source, and the axis. Sums of bytes stay under 256.
-    let shapes: &[(&[usize], &[usize], &[usize], usize)] = &[
+    type Dims = &'static [usize];
+    let shapes: &[(Dims, Dims, Dims, usize)] = &[
         (&[5], &[9], &[9], 0),
         (&[5], &[0], &[0], 0),
         (&[0, 2], &[0, 1], &[0, 2], 1),

@@ -1,0 +1,182 @@
+//! From a kernel's source to what a launch needs.
+
+use super::{
+    driver::{Failure, Handle},
+    gpu::Gpu,
+    kept::Kept,
+    nvrtc::{OPTIONS, Refusal, nvrtc},
+};
+use crate::{
+    cache,
+    error::{Error, Result},
+    fingerprint::fingerprint,
+    kernels::KernelCache,
+    module::Source,
+    plan::Plan,
+};
+use cudarc::driver::sys::{CUfunc_st, CUmod_st};
+use std::{ffi::CString, ptr};
+
+/// The compiled kernels of one device.
+pub(super) struct Kernels {
+    /// Compute capability, 90 for 9.0.
+    capability: u32,
+    kept: Kept,
+    modules: KernelCache<u128, Handle<CUmod_st>, Error>,
+    functions: KernelCache<(u128, &'static str), Function, Error>,
+}
+
+/// A compiled entry point, and what a launch of it may ask for.
+pub(super) struct Function {
+    pub(super) handle: Handle<CUfunc_st>,
+    lanes: u32,
+    scratch: usize,
+}
+
+impl Kernels {
+    pub(super) fn new(capability: u32) -> Kernels {
+        Kernels {
+            capability,
+            kept: Kept::new(cache::folder().map(|folder| folder.join("cuda"))),
+            modules: KernelCache::new(),
+            functions: KernelCache::new(),
+        }
+    }
+
+    /// The compiled entry point. Compiles its module if nobody has.
+    pub(super) fn find(&self, gpu: &Gpu, source: Source) -> Result<&Function> {
+        let key = source.key();
+        if let Some(function) = self.functions.get(&key) {
+            return Ok(function);
+        }
+        self.functions.get_or_compile(key, || {
+            let module = self
+                .modules
+                .get_or_compile(source.module.hash(), || self.module(gpu, source))?;
+            entry(gpu, *module, source)
+        })
+    }
+
+    /// The module, from disk if it is there.
+    fn module(&self, gpu: &Gpu, source: Source) -> Result<Handle<CUmod_st>> {
+        let target = format!("sm_{}", self.capability);
+        let parts = [source.module.text(), &target, &OPTIONS.join(" ")];
+        let key = fingerprint(parts.map(str::as_bytes));
+        if let Some(image) = self.kept.get(key) {
+            match load(gpu, &image) {
+                Err(failure) if !failure.is_final() => self.kept.forget(key),
+                outcome => return gpu.attempt(outcome),
+            }
+        }
+        let image = self.compile(gpu, source)?;
+        let module = gpu.attempt(load(gpu, &image))?;
+        self.kept.put(key, &image);
+        Ok(module)
+    }
+
+    fn compile(&self, gpu: &Gpu, source: Source) -> Result<Vec<u8>> {
+        let device = || gpu.identity.name.clone();
+        let no_compiler = |reason| Error::NoCompiler {
+            device: device(),
+            reason,
+        };
+        let major = super::driver::version(gpu.driver) / 1000;
+        let nvrtc = nvrtc(major.unsigned_abs()).map_err(no_compiler)?;
+        let compiled = nvrtc.compile(source.module.text(), self.capability);
+        compiled.map_err(|refusal| match refusal {
+            Refusal::Compiler(reason) => no_compiler(reason),
+            Refusal::Source(log) => Error::Compile {
+                device: device(),
+                kernel: source.entry,
+                log,
+            },
+        })
+    }
+}
+
+fn load(gpu: &Gpu, image: &[u8]) -> Result<Handle<CUmod_st>, Failure> {
+    let mut module = ptr::null_mut();
+    // A compile on this thread may have taken long; the context was set before it and still is.
+    // SAFETY: writes one handle; the image is whole (`Kept`) or fresh from the compiler.
+    unsafe {
+        gpu.driver
+            .load_module(&raw mut module, image.as_ptr().cast())?
+    };
+    Ok(Handle(module))
+}
+
+fn entry(gpu: &Gpu, module: Handle<CUmod_st>, source: Source) -> Result<Function> {
+    let missing = || Error::Compile {
+        device: gpu.identity.name.clone(),
+        kernel: source.entry,
+        log: format!("the compiled source has no entry point {:?}", source.entry),
+    };
+    let name = CString::new(source.entry).map_err(|_| missing())?;
+    let mut handle = ptr::null_mut();
+    // SAFETY: writes one handle; the module lives.
+    let found = unsafe {
+        gpu.driver
+            .find_function(&raw mut handle, module.0, name.as_ptr())
+    };
+    match found {
+        Err(failure) if failure.code == Failure::NOT_FOUND => Err(missing()),
+        outcome => {
+            let made = outcome.and_then(|()| Function::new(gpu, Handle(handle)));
+            gpu.attempt(made)
+        }
+    }
+}
+
+impl Function {
+    fn new(gpu: &Gpu, handle: Handle<CUfunc_st>) -> Result<Function, Failure> {
+        const MOST_LANES: u32 = 0;
+        const OWN_SCRATCH: u32 = 1;
+        const MOST_SCRATCH: u32 = 8;
+        let attribute = |attribute| {
+            let mut value = 0;
+            // SAFETY: writes one number; the function lives.
+            unsafe {
+                gpu.driver
+                    .function_attribute(&raw mut value, attribute, handle.0)?
+            };
+            Ok(value.unsigned_abs())
+        };
+        let own = attribute(OWN_SCRATCH)? as usize;
+        let scratch = gpu.identity.scratch.saturating_sub(own);
+        let limit = i32::try_from(scratch).unwrap_or(i32::MAX);
+        // SAFETY: the function lives; without this the limit is lower than the device's.
+        unsafe { gpu.driver.set_function(handle.0, MOST_SCRATCH, limit)? };
+        Ok(Function {
+            handle,
+            lanes: attribute(MOST_LANES)?,
+            scratch,
+        })
+    }
+
+    /// The number of groups, if the device can run the plan's.
+    pub(super) fn groups(&self, gpu: &Gpu, plan: &Plan<'_>) -> Result<u32> {
+        const MOST_GROUPS: u32 = i32::MAX as u32;
+        let (lanes, groups) = (plan.grid.lanes, plan.grid.units);
+        let reason = if lanes == 0 || lanes > self.lanes {
+            format!(
+                "{lanes} lanes in a group: this kernel has 1 to {}",
+                self.lanes
+            )
+        } else if plan.scratch > self.scratch {
+            format!(
+                "{} bytes of scratch: the limit is {}",
+                plan.scratch, self.scratch
+            )
+        } else {
+            match u32::try_from(groups) {
+                Ok(groups) if groups <= MOST_GROUPS => return Ok(groups),
+                _ => format!("{groups} groups: the limit is {MOST_GROUPS}"),
+            }
+        };
+        Err(Error::LaunchLimit {
+            device: gpu.identity.name.clone(),
+            kernel: plan.kernel.name,
+            reason,
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! The emulator as a device: results, faults, limits, and threads with a stream each.
+
+mod small;
+
+use small::{LANES, plan, read, run, small, upload};
+use wootz_runtime::{Body, Buffer, Call, Device, Error, Grid, Kernel, Plan, Stream};
+
+fn stream() -> Stream {
+    Stream::new(Device::emulated()).unwrap()
+}
+
+fn ramp(count: usize) -> Vec<f32> {
+    (0..count).map(|i| i as f32).collect()
+}
+
+#[test]
+fn it_is_listed_and_opened_but_never_best() {
+    let device = Device::open("emulated").unwrap();
+    assert!(Device::list().contains(&device));
+    assert_ne!(Device::best(), device);
+}
+
+#[test]
+fn kernels_give_their_results() {
+    let stream = stream();
+    let count = 1000;
+    let (x, y) = (ramp(count), vec![0.5; count]);
+    let (a, b) = (upload(&stream, &x).unwrap(), upload(&stream, &y).unwrap());
+    let sum = run(&stream, "small_add", count, 0, &[&a, &b]).unwrap();
+    let expected: Vec<f32> = x.iter().map(|x| x + 0.5).collect();
+    assert_eq!(read(&sum, count).unwrap(), expected);
+
+    let count = 2 * LANES as usize;
+    let out = run(&stream, "small_reverse", count, 0, &[&a]).unwrap();
+    let lanes = LANES as usize;
+    let expected: Vec<f32> = (0..count)
+        .map(|i| (i / lanes * lanes + lanes - 1 - i % lanes) as f32)
+        .collect();
+    assert_eq!(read(&out, count).unwrap(), expected);
+}
+
+#[test]
+fn a_fault_is_an_error_of_its_submission_alone() {
+    let stream = stream();
+    let count = 300;
+    let x = upload(&stream, &ramp(count)).unwrap();
+    let error = run(&stream, "small_stray", count, 0, &[]).unwrap_err();
+    assert!(
+        matches!(&error, Error::KernelFault { device, report } if device == "emulated"
+            && report.starts_with("kernel small_stray, group 0, lane 0 writes 4 bytes out of range")),
+        "{error}"
+    );
+    let y = run(&stream, "small_count_up", count, 3, &[&x]).unwrap();
+    assert_eq!(read(&y, count).unwrap()[299], 302.0);
+    stream.synchronize().unwrap();
+}
+
+#[test]
+fn source_that_does_not_compile_is_an_error_with_the_compilers_words() {
+    let stream = stream();
+    let bad = small::module("inline void broken() { this is no kernel; }\n");
+    let out = stream.allocate(4).unwrap();
+    for _ in 0..2 {
+        // SAFETY: nothing runs.
+        let error = unsafe { stream.submit(&plan(bad, "broken", 1, 0, &[], &out)) }.unwrap_err();
+        assert!(
+            matches!(&error, Error::Compile { kernel: "broken", log, .. } if log.contains("error")),
+            "{error}"
+        );
+    }
+    // SAFETY: nothing runs.
+    let error = unsafe { stream.submit(&plan(small(), "absent", 1, 0, &[], &out)) }.unwrap_err();
+    assert!(
+        matches!(&error, Error::Compile { log, .. } if log.contains("no entry point \"absent\"")),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_form_that_the_device_cannot_run_is_an_error() {
+    unsafe fn nothing(_: &mut Call<'_>) {}
+    let native = Kernel {
+        name: "nothing",
+        body: Body::Native(nothing),
+    };
+    // SAFETY: the plan touches no memory.
+    let error = unsafe { stream().submit(&Plan::new(native, Grid::units(1), &0u64)) }.unwrap_err();
+    assert!(matches!(error, Error::NoKernel { device, .. } if device == "emulated"));
+
+    let cpu = Stream::new(Device::cpu()).unwrap();
+    let error = run(&cpu, "small_add", 1, 0, &[]).unwrap_err();
+    assert!(matches!(error, Error::NoKernel { device, .. } if device == "cpu"));
+}
+
+#[test]
+fn groups_that_do_not_fit_are_refused() {
+    let stream = stream();
+    let out = stream.allocate(4).unwrap();
+    let valid = plan(small(), "small_stray", 1, 0, &[], &out);
+    let mut cases = vec![];
+    for lanes in [0, 33, 2048] {
+        let mut plan = valid.clone();
+        plan.grid.lanes = lanes;
+        cases.push(plan);
+    }
+    cases.push(valid.clone().scratch(64 << 10));
+    let mut many = valid.clone();
+    many.grid.units = 1 << 33;
+    cases.push(many);
+    for plan in cases {
+        // SAFETY: the device refuses the plan.
+        let error = unsafe { stream.submit(&plan) }.unwrap_err();
+        assert!(matches!(error, Error::LaunchLimit { .. }), "{error}");
+    }
+    let mut none = valid;
+    none.grid.units = 0;
+    // SAFETY: no group runs.
+    unsafe { stream.submit(&none) }.unwrap();
+}
+
+#[test]
+fn threads_with_a_stream_each_pass_buffers_on() {
+    const THREADS: usize = 4;
+    const ROUNDS: usize = 3;
+    let count = 100;
+    let first = upload(&stream(), &ramp(count)).unwrap();
+    let results: Vec<Buffer> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let first = &first;
+                scope.spawn(move || {
+                    let (here, there) = (stream(), stream());
+                    let mut x = first.clone();
+                    for round in 0..ROUNDS {
+                        let stream = if round % 2 == 0 { &here } else { &there };
+                        x = run(stream, "small_count_up", count, thread as u64, &[&x]).unwrap();
+                    }
+                    x
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    for (thread, result) in results.iter().enumerate() {
+        let expected: Vec<f32> = (0..count).map(|i| (i + ROUNDS * thread) as f32).collect();
+        assert_eq!(read(result, count).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_graph_replays() {
+    let stream = stream();
+    let count = 300;
+    let graph = stream.record::<Error>(&[4 * count], |inputs| {
+        let y = run(&stream, "small_count_up", count, 2, &[&inputs[0]])?;
+        Ok(vec![run(
+            &stream,
+            "small_add",
+            count,
+            0,
+            &[&inputs[0], &y],
+        )?])
+    });
+    let graph = graph.unwrap();
+    for start in [0.0, 7.0] {
+        let values: Vec<f32> = ramp(count).iter().map(|x| x + start).collect();
+        let input = upload(&stream, &values).unwrap();
+        let outputs = graph.replay(&stream, &[&input]).unwrap();
+        let expected: Vec<f32> = values.iter().map(|x| 2.0 * x + 2.0).collect();
+        assert_eq!(read(&outputs[0], count).unwrap(), expected);
+    }
+}

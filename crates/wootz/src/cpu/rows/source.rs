@@ -1,0 +1,244 @@
+//! Elements of any type, read as the few that kernels work on.
+
+use super::{Axes, STRIP, TILE};
+use crate::{
+    DType, Element,
+    cpu::simd::{Float, Job, Simd, dispatch},
+};
+use half::{bf16, f16};
+use std::ops::Range;
+
+/// The types that kernels work on: `f32` for floats, `i64` for integers.
+pub(crate) trait Working: Element {
+    /// Whether it is zero.
+    fn is_zero(self) -> bool;
+    /// Whether it is the same number, or NaN as the other is.
+    fn same(self, other: Self) -> bool;
+    /// Fills `out` with elements of type `dtype` that lie `step` elements apart.
+    ///
+    /// # Safety
+    /// They are readable, and `dtype` is one that becomes this type.
+    unsafe fn gather(dtype: DType, from: *const u8, step: isize, out: &mut [Self]);
+}
+
+impl Working for f32 {
+    #[inline(always)]
+    fn is_zero(self) -> bool {
+        self == 0.0
+    }
+    #[inline(always)]
+    fn same(self, other: f32) -> bool {
+        (self == other) | (self.is_nan() & other.is_nan())
+    }
+    unsafe fn gather(dtype: DType, from: *const u8, step: isize, out: &mut [f32]) {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            match (dtype, step) {
+                (DType::F16, 1) => dispatch(Widen(run::<f16>(from, out.len()), out)),
+                (DType::BF16, 1) => dispatch(Widen(run::<bf16>(from, out.len()), out)),
+                (DType::F16, _) => each::<f16, _>(from, step, out, f16::to_f32),
+                (DType::BF16, _) => each::<bf16, _>(from, step, out, bf16::to_f32),
+                _ => each::<f32, _>(from, step, out, |x| x),
+            }
+        }
+    }
+}
+
+impl Working for i64 {
+    #[inline(always)]
+    fn is_zero(self) -> bool {
+        self == 0
+    }
+    #[inline(always)]
+    fn same(self, other: i64) -> bool {
+        self == other
+    }
+    unsafe fn gather(dtype: DType, from: *const u8, step: isize, out: &mut [i64]) {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            match dtype {
+                DType::I32 => each::<i32, _>(from, step, out, i64::from),
+                DType::U32 => each::<u32, _>(from, step, out, i64::from),
+                DType::U8 => each::<u8, _>(from, step, out, i64::from),
+                _ => each::<i64, _>(from, step, out, |x| x),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`Working::gather`], with step 1.
+unsafe fn run<'a, T>(from: *const u8, length: usize) -> &'a [T] {
+    // SAFETY: passed on from the caller.
+    unsafe { std::slice::from_raw_parts(from.cast(), length) }
+}
+
+/// # Safety
+/// As for [`Working::gather`], of elements of `T`.
+unsafe fn each<T: Copy, W>(from: *const u8, step: isize, out: &mut [W], convert: impl Fn(T) -> W) {
+    if step == 1 {
+        // SAFETY: passed on from the caller.
+        let x = unsafe { run::<T>(from, out.len()) };
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = convert(x);
+        }
+        return;
+    }
+    for (i, out) in out.iter_mut().enumerate() {
+        // SAFETY: passed on from the caller.
+        *out = convert(unsafe { *from.cast::<T>().offset(i as isize * step) });
+    }
+}
+
+/// Widens a block to `f32`.
+struct Widen<'a, T>(&'a [T], &'a mut [f32]);
+
+impl<T: Float> Job for Widen<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (x, out) in self.0.chunks(S::LANES).zip(self.1.chunks_mut(S::LANES)) {
+            if x.len() == S::LANES {
+                s.store(out, T::load(s, x));
+            } else {
+                s.store_first(out, T::load_first(s, x, 0.0));
+            }
+        }
+    }
+}
+
+/// Rounds a block of `f32`.
+pub(crate) struct Narrow<'a, T>(pub &'a [f32], pub &'a mut [T]);
+
+impl<T: Float> Job for Narrow<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (x, out) in self.0.chunks(S::LANES).zip(self.1.chunks_mut(S::LANES)) {
+            if x.len() == S::LANES {
+                T::store(s, out, s.load(x));
+            } else {
+                T::store_first(s, out, s.load_first(x, 0.0));
+            }
+        }
+    }
+}
+
+/// Where elements of some type lie.
+#[derive(Clone, Copy)]
+pub(crate) struct Source {
+    /// The first one.
+    pub(crate) base: *const u8,
+    /// What they are.
+    pub(crate) dtype: DType,
+}
+
+impl Source {
+    /// `offset` elements on.
+    pub(crate) fn offset(self, offset: isize) -> Source {
+        let bytes = offset * self.dtype.size() as isize;
+        Source {
+            base: self.base.wrapping_offset(bytes),
+            ..self
+        }
+    }
+
+    /// Elements of a reduction from `range.start` on, a tile at most: where they lie when they
+    /// follow each other there, else gathered into `room`. How many depends on the layout alone.
+    ///
+    /// # Safety
+    /// `axes` describe readable elements from here on, and `room` is a tile.
+    pub(crate) unsafe fn tile<'a, W: Working>(
+        self,
+        axes: &Axes,
+        range: Range<usize>,
+        room: &'a mut [W],
+    ) -> &'a [W] {
+        /// Runs of at least so many elements are used where they lie.
+        const DIRECT: usize = 128;
+        let (length, step) = axes.innermost();
+        let most = range.len().min(TILE);
+        let run = most.min(length - range.start % length);
+        if step == 1 && self.dtype == W::DTYPE && (run == most || run >= DIRECT) {
+            let from = self.offset(axes.offset(range.start)).base.cast();
+            // SAFETY: inside the innermost axis, whose elements follow each other.
+            return unsafe { std::slice::from_raw_parts(from, run) };
+        }
+        let out = &mut room[..most];
+        let mut done = 0;
+        while done < most {
+            let at = range.start + done;
+            let run = (most - done).min(length - at % length);
+            let from = self.offset(axes.offset(at)).base;
+            // SAFETY: `run` indices of the innermost axis are left from `at` on.
+            unsafe { W::gather(self.dtype, from, step, &mut out[done..done + run]) };
+            done += run;
+        }
+        out
+    }
+
+    /// Rows of columns that follow each other, `rows` of them, the `i`th from `place(i)` on: where
+    /// they lie, or widened into `room`.
+    ///
+    /// # Safety
+    /// `columns` elements are readable at each place, and `room` has space for all of them where
+    /// they are of another type.
+    pub(crate) unsafe fn strip<W: Working>(
+        self,
+        rows: usize,
+        columns: usize,
+        place: impl Fn(usize) -> isize,
+        room: &mut [W],
+    ) -> [&[W]; STRIP] {
+        let mut out: [&[W]; STRIP] = [&[]; STRIP];
+        if self.dtype == W::DTYPE {
+            for (i, row) in out[..rows].iter_mut().enumerate() {
+                let from = self.offset(place(i)).base.cast();
+                // SAFETY: passed on from the caller.
+                *row = unsafe { std::slice::from_raw_parts(from, columns) };
+            }
+            return out;
+        }
+        let widened = out[..rows].iter_mut().zip(room.chunks_exact_mut(columns));
+        for (i, (row, room)) in widened.enumerate() {
+            // SAFETY: passed on from the caller.
+            unsafe { W::gather(self.dtype, self.offset(place(i)).base, 1, room) };
+            *row = room;
+        }
+        out
+    }
+}
+
+/// Lets `write` fill `length` floats of type `dtype` from `to` on, by way of `room` where they
+/// are not `f32`.
+///
+/// # Safety
+/// They are writable, nobody else touches them, and `room` is as long.
+pub(crate) unsafe fn write_floats(
+    dtype: DType,
+    to: *mut u8,
+    length: usize,
+    room: &mut [f32],
+    write: impl FnOnce(&mut [f32]),
+) {
+    // SAFETY: passed on from the caller, here and below.
+    unsafe {
+        if dtype == DType::F32 {
+            return write(std::slice::from_raw_parts_mut(to.cast(), length));
+        }
+        let room = &mut room[..length];
+        write(room);
+        match dtype {
+            DType::F16 => dispatch(Narrow(
+                room,
+                std::slice::from_raw_parts_mut(to.cast::<f16>(), length),
+            )),
+            _ => dispatch(Narrow(
+                room,
+                std::slice::from_raw_parts_mut(to.cast::<bf16>(), length),
+            )),
+        }
+    }
+}
