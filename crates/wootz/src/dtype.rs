@@ -122,12 +122,30 @@ macro_rules! elements {
 
 elements! {
     f32, F32, f64::from, |value| value as f32;
-    f16, F16, f16::to_f64, f16::from_f64;
-    bf16, BF16, bf16::to_f64, bf16::from_f64;
+    f16, F16, f16::to_f64, |value| f16::from_f32(to_odd(value));
+    bf16, BF16, bf16::to_f64, |value| bf16::from_f32(to_odd(value));
     i32, I32, f64::from, |value| value as i32;
     u32, U32, f64::from, |value| value as u32;
     i64, I64, |value| value as f64, |value| value as i64;
     u8, U8, f64::from, |value| value as u8;
+}
+
+/// `value` as an `f32` whose last bit is set where something was lost: rounding that once more, to
+/// half the bits or fewer, gives what rounding `value` at once would.
+fn to_odd(value: f64) -> f32 {
+    let near = value as f32;
+    let wide = f64::from(near);
+    if wide == value || value.is_nan() || near.to_bits() & 1 == 1 {
+        return near;
+    }
+    // The neighbour on the other side of `value`, whose last bit is set because this one's is not.
+    // Steps of the bits are steps away from zero, whatever the sign.
+    let step = if wide.abs() > value.abs() {
+        u32::MAX
+    } else {
+        1
+    };
+    f32::from_bits(near.to_bits().wrapping_add(step))
 }
 
 /// Calls `$body` with `$T` as the Rust type of `$dtype`: any of them, or the floats only.
@@ -166,4 +184,66 @@ macro_rules! with_dtype {
             }
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Halfway between two neighbours, a little to each side, and the same far from 1: what lies
+    /// past the middle by less than an `f32` can tell must not be rounded as if it lay on it.
+    #[test]
+    fn halves_are_rounded_once() {
+        fn check<T: Element>(low: f64, step: f64) {
+            let name = T::DTYPE;
+            let middle = low + step / 2.0;
+            let past = middle * (1.0 + f64::EPSILON);
+            let before = middle * (1.0 - f64::EPSILON);
+            for sign in [1.0, -1.0] {
+                let to = |value: f64| T::from_f64(sign * value).to_f64() * sign;
+                assert_eq!(to(past), low + step, "{name}: past the middle of {low}");
+                assert_eq!(to(before), low, "{name}: before the middle of {low}");
+                let even = if (low / step) % 2.0 == 0.0 {
+                    low
+                } else {
+                    low + step
+                };
+                assert_eq!(to(middle), even, "{name}: the middle of {low}");
+            }
+        }
+        for i in 0..8 {
+            let (f16_step, bf16_step) = (9.765625e-4, 7.8125e-3);
+            check::<f16>(1.0 + f64::from(i) * f16_step, f16_step);
+            check::<bf16>(1.0 + f64::from(i) * bf16_step, bf16_step);
+            // The least numbers, whose step is fixed.
+            check::<f16>(f64::from(i + 1) * 2f64.powi(-24), 2f64.powi(-24));
+            check::<bf16>(f64::from(i + 1) * 2f64.powi(-133), 2f64.powi(-133));
+        }
+    }
+
+    #[test]
+    fn what_is_no_ordinary_number_stays() {
+        let halves = |value: f64| {
+            [
+                f16::from_f64(value).to_f64(),
+                bf16::from_f64(value).to_f64(),
+            ]
+        };
+        fn both(value: f64) -> [f64; 2] {
+            [
+                <f16 as Element>::from_f64(value).to_f64(),
+                <bf16 as Element>::from_f64(value).to_f64(),
+            ]
+        }
+        for value in [0.0, f64::INFINITY, 1.0, f64::MAX, f64::MIN_POSITIVE] {
+            for value in [value, -value] {
+                assert_eq!(
+                    both(value).map(f64::to_bits),
+                    halves(value).map(f64::to_bits),
+                    "{value}"
+                );
+            }
+        }
+        assert!(both(f64::NAN).iter().all(|value| value.is_nan()));
+    }
 }

@@ -236,6 +236,7 @@ mod host {
     }
 
     /// Physical memory in bytes.
+    #[cfg(unix)]
     pub(super) fn memory() -> usize {
         // SAFETY: plain queries with no arguments to get wrong.
         let (pages, size) = unsafe {
@@ -250,15 +251,30 @@ mod host {
             .unwrap_or(usize::MAX)
     }
 
+    /// Physical memory in bytes.
+    #[cfg(windows)]
+    pub(super) fn memory() -> usize {
+        #[link(name = "kernel32")]
+        unsafe extern "system" {
+            fn GetPhysicallyInstalledSystemMemory(kibibytes: *mut u64) -> i32;
+        }
+        let mut kibibytes = 0;
+        // SAFETY: writes the one number.
+        let told = unsafe { GetPhysicallyInstalledSystemMemory(&raw mut kibibytes) } != 0;
+        let bytes = usize::try_from(kibibytes)
+            .ok()
+            .and_then(|kib| kib.checked_mul(1024));
+        bytes.filter(|_| told).unwrap_or(usize::MAX)
+    }
+
     /// Asks for huge pages where they exist; a wish, so its failure is nobody's concern.
-    pub(super) fn advise_huge(_start: *mut u8, bytes: usize) {
-        if bytes < super::HUGE {
-            return;
-        }
+    pub(super) fn advise_huge(start: *mut u8, bytes: usize) {
         #[cfg(target_os = "linux")]
-        // SAFETY: advice on memory that was just allocated and is aligned to `HUGE`.
-        unsafe {
-            libc::madvise(_start.cast(), bytes, libc::MADV_HUGEPAGE);
+        if bytes >= super::HUGE {
+            // SAFETY: advice on memory that was just allocated and is aligned to `HUGE`.
+            unsafe { libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE) };
         }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (start, bytes);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::sync::atomic::{
     AtomicBool, AtomicU64,
-    Ordering::{Acquire, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 /// The marks of one lane.
@@ -36,7 +36,8 @@ impl Marks {
     ) -> Result<(), E> {
         // Acquire and Release on the flag: marks are placed one after the other, so the tickets,
         // read inside, ascend in the order of the CUDA stream.
-        if self.stands_for(ticket) || self.placing.swap(true, Acquire) {
+        let take = || self.placing.compare_exchange(false, true, Acquire, Relaxed);
+        if self.stands_for(ticket) || take().is_err() {
             return Ok(());
         }
         let outcome = if self.stands_for(ticket) {
@@ -54,7 +55,7 @@ impl Marks {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::{convert::Infallible, sync::mpsc, thread};
