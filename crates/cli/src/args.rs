@@ -98,6 +98,7 @@ pub struct Check {
 #[command(after_long_help = with_exit_codes("Examples:
   wootz bench
   wootz bench softmax rms_norm --dtype f32,bf16
+  wootz bench softmax --shape 7x100000
   wootz bench matmul --shape 1024x1024x1024 --json bench.jsonl
 
 JSON, one object per line: op, device, dtype, shape, time_us, gbps, gflops, limit, fraction.
@@ -112,7 +113,8 @@ pub struct Bench {
     /// Element types, or `all` [default: f32 where an op takes it, else its first]
     #[arg(long, value_name = "DTYPE,…", value_delimiter = ',', value_parser = one_of("element type", and_all(dtype_names())))]
     pub dtype: Vec<&'static str>,
-    /// Only the benchmarks of this shape, as in 64x1024
+    /// Measure at this shape, as in 64x1024, instead of those that people use; for matrix
+    /// products it is m×n×k. Without OP: every op that takes it
     #[arg(long, value_name = "SHAPE", value_parser = shape)]
     pub shape: Option<Shape>,
     /// Write JSON lines to FILE; `-` is standard output
@@ -143,7 +145,8 @@ pub struct Bench {
   wootz scale --mode own,mutex --seconds 5 --plot scale.svg
   wootz scale --with peers/torch.py --json scale.jsonl
 
-JSON, one object per line: device, op, mode, threads, ops_per_s, speedup, efficiency, p50_us, p99_us."))]
+JSON, one object per line: device, op, mode, threads, ops_per_s, speedup, efficiency, p50_us, p99_us,
+p999_us."))]
 pub struct Scale {
     /// Device to share, as `wootz info` names it
     #[arg(long, value_name = "DEVICE", default_value = "best")]

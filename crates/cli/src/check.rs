@@ -28,8 +28,14 @@ pub fn run(args: &Check) -> Result<(), Failure> {
     let mut checks: Vec<(Device, &'static table::Row, DType)> = Vec::new();
     for device in devices::open_or_all(args.device.as_deref())? {
         for op in table::rows().filter(|row| args.op.is_none_or(|op| op == row.name)) {
-            checks.extend(op.dtypes.iter().map(|dtype| (device, op, *dtype)));
+            let dtypes = op.dtypes_on(device).iter();
+            checks.extend(dtypes.map(|dtype| (device, op, *dtype)));
         }
+    }
+    if checks.is_empty() {
+        let op = args.op.unwrap_or("any op");
+        let device = args.device.as_deref().unwrap_or("any device");
+        return Err(Failure::Input(format!("no kernel of {op} for {device}")));
     }
     let progress = ProgressBar::new(checks.len() as u64);
     let mut outcomes = Vec::new();

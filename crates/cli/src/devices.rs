@@ -11,10 +11,25 @@ pub fn open(name: &str) -> Result<Device, Failure> {
     Device::open(name).map_err(|error| match error {
         RuntimeError::UnknownDevice { available, .. } => {
             let known = available.iter().map(String::as_str).chain(["best"]);
-            Failure::Input(unknown("device", name, known))
+            let why = absent().find(|(device, _)| family(device) == family(name));
+            Failure::Input(match why {
+                Some((_, reason)) => format!("no device named '{name}': {reason}"),
+                None => unknown("device", name, known),
+            })
         }
         other => Failure::Device(other.to_string()),
     })
+}
+
+/// Devices that this build could use and this machine lacks, and why.
+pub fn absent() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let reasons = Device::absent().iter();
+    reasons.map(|text| text.split_once(": ").unwrap_or(("", text)))
+}
+
+/// `cuda` of `cuda:1`.
+fn family(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(family, _)| family)
 }
 
 /// The named device, or every device.
@@ -34,8 +49,12 @@ impl From<RuntimeError> for Failure {
     }
 }
 
+/// What the device did is the device's; everything else was asked for.
 impl From<wootz::Error> for Failure {
     fn from(error: wootz::Error) -> Failure {
-        Failure::Device(error.to_string())
+        match error {
+            wootz::Error::Runtime(error) => error.into(),
+            other => Failure::Input(other.to_string()),
+        }
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use wootz::{DType, Device, table};
 
 use crate::args::Info;
+use crate::devices;
 use crate::failure::Failure;
 use crate::output::{Align, Table, json_lines, print_line};
 
@@ -27,17 +28,34 @@ struct Row {
     ops: BTreeMap<&'static str, Vec<&'static str>>,
 }
 
+/// A device that this build could use and this machine lacks, as JSON shows it.
+#[derive(Debug, Serialize)]
+struct Absent {
+    device: &'static str,
+    /// Why.
+    absent: &'static str,
+}
+
 pub fn run(args: &Info) -> Result<(), Failure> {
-    let devices: Vec<Row> = Device::list().into_iter().map(row).collect();
+    let devices = Device::list();
+    let rows: Vec<Row> = devices.iter().copied().map(row).collect();
+    let absent: Vec<Absent> = devices::absent()
+        .map(|(device, absent)| Absent { device, absent })
+        .collect();
     if args.json {
-        return Ok(std::io::stdout()
-            .lock()
-            .write_all(json_lines(&devices).as_bytes())?);
+        let lines = json_lines(&rows) + &json_lines(&absent);
+        return Ok(std::io::stdout().lock().write_all(lines.as_bytes())?);
     }
     print_line(concat!("wootz ", env!("CARGO_PKG_VERSION"), "\n"))?;
-    device_table(&devices).print()?;
-    print_line("")?;
-    op_table().print()
+    device_table(&rows).print()?;
+    for Absent { device, absent } in &absent {
+        print_line(&format!("\nNo {device}: {absent}"))?;
+    }
+    for (devices, table) in op_tables(&devices) {
+        print_line(&format!("\nOps on {}\n", devices.join(", ")))?;
+        table.print()?;
+    }
+    Ok(())
 }
 
 fn row(device: Device) -> Row {
@@ -55,12 +73,8 @@ fn row(device: Device) -> Row {
         best: device == Device::best(),
         wootz: env!("CARGO_PKG_VERSION"),
         ops: table::rows()
-            .map(|row| {
-                (
-                    row.name,
-                    row.dtypes.iter().map(|dtype| dtype.name()).collect(),
-                )
-            })
+            .map(|row| (row.name, names(row.dtypes_on(device))))
+            .filter(|(_, dtypes)| !dtypes.is_empty())
             .collect(),
     }
 }
@@ -89,34 +103,50 @@ fn device_table(devices: &[Row]) -> Table {
     table
 }
 
-/// Ops by family, with a mark for each element type that they take.
-fn op_table() -> Table {
+fn names(dtypes: &[DType]) -> Vec<&'static str> {
+    dtypes.iter().map(|dtype| dtype.name()).collect()
+}
+
+/// The ops of each device; devices that have the same share a table.
+fn op_tables(devices: &[Device]) -> Vec<(Vec<&'static str>, Table)> {
+    let ops = |device| table::rows().map(move |row| row.dtypes_on(device));
+    let mut tables: Vec<(Device, Vec<&'static str>)> = Vec::new();
+    for &device in devices {
+        match tables
+            .iter_mut()
+            .find(|(first, _)| ops(*first).eq(ops(device)))
+        {
+            Some((_, names)) => names.push(device.name()),
+            None => tables.push((device, vec![device.name()])),
+        }
+    }
+    let tables = tables.into_iter();
+    tables
+        .map(|(device, names)| (names, op_table(device)))
+        .collect()
+}
+
+/// The ops of a device by family, with a mark for each element type that they take.
+fn op_table(device: Device) -> Table {
     let mut columns = vec![("op", Align::Left)];
     columns.extend(DType::ALL.iter().map(|dtype| (dtype.name(), Align::Left)));
     columns.push(("computes", Align::Left));
     let mut table = Table::new(&columns);
     let mut family = None;
     for row in table::rows() {
+        let dtypes = row.dtypes_on(device);
+        if dtypes.is_empty() {
+            continue;
+        }
         if family.is_some_and(|family| family != row.family) {
             table.blank();
         }
         family = Some(row.family);
-        let mark = |dtype| {
-            if row.dtypes.contains(dtype) {
-                "•"
-            } else {
-                ""
-            }
-            .to_owned()
-        };
-        let marks = DType::ALL.iter().map(mark);
-        table.row(
-            [row.name.to_owned()]
-                .into_iter()
-                .chain(marks)
-                .chain([row.summary.to_owned()])
-                .collect(),
-        );
+        let mark = |dtype| if dtypes.contains(dtype) { "•" } else { "" }.to_owned();
+        let mut cells = vec![row.name.to_owned()];
+        cells.extend(DType::ALL.iter().map(mark));
+        cells.push(row.summary.to_owned());
+        table.row(cells);
     }
     table
 }

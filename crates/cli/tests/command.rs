@@ -131,7 +131,9 @@ fn completions_and_manual_render() {
 fn info_lists_devices_and_ops() {
     let table = succeed(&["info"]);
     assert!(table.contains("cpu") && table.contains("softmax"));
-    let devices = objects(&succeed(&["info", "--json"]));
+    let rows = objects(&succeed(&["info", "--json"]));
+    let (absent, devices): (Vec<Value>, Vec<Value>) =
+        rows.into_iter().partition(|row| row["absent"].is_string());
     let cpu = devices
         .iter()
         .find(|device| device["device"] == "cpu")
@@ -147,6 +149,16 @@ fn info_lists_devices_and_ops() {
             .count(),
         1
     );
+    // A device that this machine lacks is told with the reason, and so is one who asks for it.
+    for row in absent {
+        let (name, reason) = (
+            row["device"].as_str().unwrap(),
+            row["absent"].as_str().unwrap(),
+        );
+        assert!(table.contains(reason), "{table}");
+        let message = fail(2, &["check", "--device", name]);
+        assert!(message.contains(reason), "{message}");
+    }
 }
 
 #[test]
@@ -170,14 +182,14 @@ fn bench_writes_a_row_for_each_shape() {
         "bench",
         "softmax",
         "--shape",
-        "64x1024",
+        "3x5x70",
         "--dtype",
         "f32,bf16",
         "--json",
         file.path(),
     ];
     let table = succeed(&args);
-    assert!(table.contains("64x1024") && table.contains("fraction"));
+    assert!(table.contains("3x5x70") && table.contains("fraction"));
     let names = [
         "op", "device", "dtype", "shape", "time_us", "gbps", "gflops", "limit", "fraction",
     ];
@@ -208,7 +220,7 @@ fn scale_measures_every_mode_and_draws_it() {
         plot.path(),
     ];
     let table = succeed(&[&["scale", "--device", "cpu"], &args[..]].concat());
-    assert!(table.contains("efficiency"));
+    assert!(table.contains("efficiency") && table.contains("p99.9 µs"));
     let names = [
         "device",
         "op",
@@ -219,6 +231,7 @@ fn scale_measures_every_mode_and_draws_it() {
         "efficiency",
         "p50_us",
         "p99_us",
+        "p999_us",
     ];
     assert_eq!(fields(&json.read()), names);
     let rows = objects(&json.read());
@@ -239,6 +252,7 @@ fn scale_measures_every_mode_and_draws_it() {
     for row in &rows {
         let number = |name: &str| row[name].as_f64().expect("a number");
         assert!(number("ops_per_s") > 0.0 && number("p50_us") <= number("p99_us"));
+        assert!(number("p99_us") <= number("p999_us"));
         assert!((number("efficiency") * number("threads") / number("speedup") - 1.0).abs() < 1e-12);
     }
     assert!(plot.read().starts_with("<svg") && plot.read().contains("processes"));
@@ -279,7 +293,7 @@ fn unknown_names_get_a_suggestion() {
 
 #[test]
 fn nonsense_is_refused_with_what_was_wrong() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["scale", "--threads", "0"], "0"),
         (&["scale", "--threads", "2,x"], "x"),
         (
@@ -291,8 +305,20 @@ fn nonsense_is_refused_with_what_was_wrong() {
             "a shape is sizes joined by 'x'",
         ),
         (
-            &["bench", "softmax", "--shape", "3x3"],
-            "no benchmark of shape 3x3; there is",
+            &["bench", "matmul", "--shape", "3x3"],
+            "matmul: the benchmark's shape is 3×3, expected m×n×k",
+        ),
+        (
+            &["bench", "softmax", "--shape", "1x1x1x1x1x1x1x1x1"],
+            "softmax: a tensor of shape [1, 1, 1, 1, 1, 1, 1, 1, 1] is too large",
+        ),
+        (
+            &["bench", "add", "--shape", "4294967296x4294967296x0"],
+            "add: a tensor of shape [4294967296, 4294967296, 0] is too large",
+        ),
+        (
+            &["bench", "add", "--shape", "1073741824x1048576"],
+            "add: measuring it at 1073741824x1048576 takes",
         ),
         (
             &["bench", "softmax", "--dtype", "i32"],

@@ -2,10 +2,11 @@
 //! walk it.
 
 use crate::{
-    DType, Result, Tensor,
+    DType, Device, Error, Result, Shape, Tensor,
     case::{Cases, Run},
     ops,
 };
+use wootz_runtime::Family;
 
 /// One op.
 #[derive(Debug, Clone, Copy)]
@@ -20,13 +21,97 @@ pub struct Row {
     pub dtypes: &'static [DType],
     /// Adds its conformance cases for one element type.
     pub cases: fn(&mut Cases),
-    /// Its benchmarks for one element type.
-    pub benches: fn(DType) -> Vec<Bench>,
+    /// Its benchmarks.
+    pub benches: Benches,
+}
+
+impl Row {
+    /// The element types that it takes on a device. No op is connected to the kernels for GPUs yet.
+    pub fn dtypes_on(&self, device: Device) -> &'static [DType] {
+        match device.caps().family {
+            Family::Cpu => self.dtypes,
+            _ => &[],
+        }
+    }
+
+    /// Its benchmarks in one element type, at the shapes that people use.
+    pub fn benches(&self, dtype: DType) -> Vec<Bench> {
+        let shapes = self.benches.shapes.iter();
+        let bench =
+            |dims| (self.benches.at)(dtype, dims).expect("a row's shapes are ones it takes");
+        shapes.map(|dims| bench(dims)).collect()
+    }
+
+    /// Its benchmark at another shape; an error says which shapes it takes.
+    pub fn bench(&self, dtype: DType, dims: &[usize]) -> Result<Bench> {
+        let op = self.name;
+        if !fits(dims) {
+            return Err(Error::TooLarge {
+                op,
+                dims: dims.to_vec(),
+            });
+        }
+        let bench = (self.benches.at)(dtype, dims).filter(|_| !dims.is_empty());
+        bench.ok_or_else(|| Error::Value {
+            op,
+            argument: "the benchmark's shape",
+            found: sizes(dims),
+            expected: self.benches.takes.to_owned(),
+        })
+    }
+}
+
+/// Whether the bytes of some tensors of these sizes can be counted; an empty axis hides no other.
+fn fits(dims: &[usize]) -> bool {
+    /// More than the bytes of an element times the operands of any op.
+    const EACH: usize = 64;
+    let mut sizes = dims.iter().map(|&size| size.max(1));
+    let count = sizes.try_fold(EACH, usize::checked_mul);
+    Shape::new(dims).is_some() && count.is_some_and(|count| isize::try_from(count).is_ok())
+}
+
+/// `64×1024`
+fn sizes(dims: &[usize]) -> String {
+    let sizes: Vec<String> = dims.iter().map(usize::to_string).collect();
+    sizes.join("×")
+}
+
+/// Integers in the inputs of benchmarks are less than this, so that they are indices too.
+pub const INDICES: usize = 8;
+
+/// The benchmarks of an op.
+#[derive(Debug, Clone, Copy)]
+pub struct Benches {
+    /// The shapes that people use.
+    pub shapes: &'static [&'static [usize]],
+    /// In words, the shapes that `at` takes.
+    pub takes: &'static str,
+    /// The benchmark in an element type at a shape, if it takes that shape.
+    pub at: fn(DType, &[usize]) -> Option<Bench>,
+}
+
+impl Benches {
+    /// Benchmarks at two tables, one that a cache holds and one that none does.
+    pub const fn of_tables(at: fn(DType, &[usize]) -> Option<Bench>) -> Benches {
+        Benches {
+            shapes: &[&[64, 1024], &[4096, 4096]],
+            takes: "one axis or more",
+            at,
+        }
+    }
+
+    /// The same, of an op that takes indices along an axis.
+    pub const fn of_indices(at: fn(DType, &[usize]) -> Option<Bench>) -> Benches {
+        Benches {
+            takes: "one axis or more, with 8 elements or more along the one of the indices",
+            ..Benches::of_tables(at)
+        }
+    }
 }
 
 /// A benchmark of an op.
 pub struct Bench {
-    /// The shape that names it, as in `64x1024`.
+    /// The shape that names it, as in `64×1024`.
     pub dims: Vec<usize>,
     /// Element type and sizes of each input.
     pub inputs: Vec<(DType, Vec<usize>)>,
@@ -39,22 +124,32 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Benchmarks of an op on one input of each of these shapes, limited by memory: `passes`
-    /// times the input's bytes go over the bus.
+    /// A benchmark of an op that memory limits: `bytes` for each element of `dims`.
     pub fn memory(
-        dtype: DType,
-        shapes: &[&[usize]],
-        passes: u64,
-        run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + Copy + 'static,
-    ) -> Vec<Bench> {
-        let bench = |dims: &&[usize]| Bench {
+        dims: &[usize],
+        inputs: Vec<(DType, Vec<usize>)>,
+        bytes: usize,
+        run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
+    ) -> Bench {
+        Bench {
             dims: dims.to_vec(),
-            inputs: vec![(dtype, dims.to_vec())],
+            inputs,
             run: Box::new(run),
-            bytes: passes * (dims.iter().product::<usize>() * dtype.size()) as u64,
+            bytes: (dims.iter().product::<usize>() * bytes) as u64,
             flops: 0,
-        };
-        shapes.iter().map(bench).collect()
+        }
+    }
+
+    /// A benchmark of an op on one input that memory limits: the input's bytes go over the bus
+    /// `passes` times.
+    pub fn passes(
+        dtype: DType,
+        dims: &[usize],
+        passes: usize,
+        run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
+    ) -> Bench {
+        let inputs = vec![(dtype, dims.to_vec())];
+        Bench::memory(dims, inputs, passes * dtype.size(), run)
     }
 }
 

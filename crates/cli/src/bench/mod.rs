@@ -33,7 +33,8 @@ struct Row {
 
 pub fn run(args: &args::Bench) -> Result<(), Failure> {
     let device = devices::open(&args.device)?;
-    let cases = cases(args)?;
+    let cases = cases(device, args)?;
+    cases.iter().try_for_each(|case| fits(device, case))?;
     let json = args.json.as_deref().map(OutputFile::open).transpose()?;
     let progress = ProgressBar::new(cases.len() as u64);
     let mut rows = Vec::new();
@@ -55,61 +56,83 @@ struct Case {
 }
 
 /// The benchmarks that were asked for; an error that says what there is when there is none.
-fn cases(args: &args::Bench) -> Result<Vec<Case>, Failure> {
+fn cases(device: Device, args: &args::Bench) -> Result<Vec<Case>, Failure> {
     let asked = |row: &&table::Row| args.ops.is_empty() || args.ops.contains(&row.name);
     let mut cases = Vec::new();
     for row in table::rows().filter(asked) {
-        for dtype in dtypes(row, &args.dtype) {
+        for dtype in dtypes(row.dtypes_on(device), &args.dtype) {
             let case = |bench| Case {
                 op: row.name,
                 dtype,
                 bench,
             };
-            cases.extend((row.benches)(dtype).into_iter().map(case));
+            cases.extend(benches(args, row, dtype)?.into_iter().map(case));
         }
     }
     if cases.is_empty() {
-        let (ops, dtypes) = (args.ops.join(", "), args.dtype.join(", "));
-        return Err(Failure::Input(format!("no benchmark of {ops} in {dtypes}")));
+        return Err(Failure::Input(nothing(device, args)));
     }
-    let Some(shape) = &args.shape else {
-        return Ok(cases);
+    Ok(cases)
+}
+
+/// An op's benchmarks, or the one at the shape that was asked for. Among all ops, those that
+/// cannot take the shape are passed over.
+fn benches(
+    args: &args::Bench,
+    row: &table::Row,
+    dtype: DType,
+) -> Result<Vec<table::Bench>, Failure> {
+    let Some(Shape(dims)) = &args.shape else {
+        return Ok(row.benches(dtype));
     };
-    let (of_shape, others): (Vec<Case>, Vec<Case>) = cases
-        .into_iter()
-        .partition(|case| case.bench.dims == shape.0);
-    match of_shape.is_empty() {
-        false => Ok(of_shape),
-        true => Err(Failure::Input(format!(
-            "no benchmark of shape {shape}; there is {}",
-            shapes(&others)
-        ))),
+    match row.bench(dtype, dims) {
+        Ok(bench) => Ok(vec![bench]),
+        Err(_) if args.ops.is_empty() => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// The element types to measure an op in.
-fn dtypes(row: &table::Row, asked: &[&str]) -> Vec<DType> {
-    let taken = row.dtypes.iter().copied();
+fn dtypes(taken: &[DType], asked: &[&str]) -> Vec<DType> {
     if asked.is_empty() {
-        let preferred = taken.clone().find(|dtype| *dtype == DType::F32);
-        return preferred
-            .or(row.dtypes.first().copied())
-            .into_iter()
-            .collect();
+        let preferred = taken.contains(&DType::F32).then_some(DType::F32);
+        return preferred.or(taken.first().copied()).into_iter().collect();
     }
-    taken
-        .filter(|dtype| asked.contains(&"all") || asked.contains(&dtype.name()))
-        .collect()
+    let wanted = |dtype: &DType| asked.contains(&"all") || asked.contains(&dtype.name());
+    taken.iter().copied().filter(wanted).collect()
 }
 
-fn shapes(cases: &[Case]) -> String {
-    let mut shapes: Vec<String> = cases
-        .iter()
-        .map(|case| Shape(case.bench.dims.clone()).to_string())
-        .collect();
-    shapes.sort();
-    shapes.dedup();
-    shapes.join(", ")
+/// Why there is nothing to measure.
+fn nothing(device: Device, args: &args::Bench) -> String {
+    let or = |names: &[&str], all: &str| match names {
+        [] => all.to_owned(),
+        names => names.join(", "),
+    };
+    let ops = or(&args.ops, "any op");
+    let dtypes = or(&args.dtype, "any element type");
+    let shape = args.shape.as_ref();
+    let shape = shape.map_or_else(String::new, |shape| format!(" at {shape}"));
+    format!(
+        "no benchmark of {ops} in {dtypes}{shape} on {}",
+        device.name()
+    )
+}
+
+/// Whether the device has room for the op and for the copies that it is measured against.
+fn fits(device: Device, case: &Case) -> Result<(), Failure> {
+    let (needed, limit) = (3 * u128::from(case.bench.bytes), device.memory_limit());
+    if needed <= limit as u128 {
+        return Ok(());
+    }
+    let gibibytes = |bytes: f64| bytes / f64::from(1 << 30);
+    Err(Failure::Input(format!(
+        "{}: measuring it at {} takes {:.1} GiB, and {} has {:.1}",
+        case.op,
+        Shape(case.bench.dims.clone()),
+        gibibytes(needed as f64),
+        device.name(),
+        gibibytes(limit as f64),
+    )))
 }
 
 fn measure(device: Device, case: &Case) -> Result<Row, Failure> {

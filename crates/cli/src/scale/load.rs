@@ -29,7 +29,8 @@ impl Load {
         let row = table::find(op).expect("names come from the table");
         let none = || Failure::Input(format!("{op} has no benchmark in {dtype}"));
         let taken = row.dtypes.contains(&dtype);
-        let bench = (row.benches)(dtype)
+        let bench = row
+            .benches(dtype)
             .into_iter()
             .next()
             .filter(|_| taken)

@@ -44,6 +44,7 @@ struct Row {
     efficiency: f64,
     p50_us: f64,
     p99_us: f64,
+    p999_us: f64,
 }
 
 /// A mode or a peer, ready to run.
@@ -220,6 +221,7 @@ fn rows(task: &Task, contenders: &[Contender], cells: &[Cell]) -> Vec<Row> {
             efficiency: speedup / f64::from(cell.threads),
             p50_us: cell.latency.quantile(0.5) / 1e3,
             p99_us: cell.latency.quantile(0.99) / 1e3,
+            p999_us: cell.latency.quantile(0.999) / 1e3,
         }
     };
     cells.iter().map(row).collect()
@@ -245,6 +247,7 @@ fn print(caption: &str, contenders: &[Contender], rows: &[Row]) -> Result<(), Fa
         right("efficiency"),
         right("p50 µs"),
         right("p99 µs"),
+        right("p99.9 µs"),
     ]);
     for (i, row) in rows.iter().enumerate() {
         if i > 0 && rows[i - 1].mode != row.mode {
@@ -258,6 +261,7 @@ fn print(caption: &str, contenders: &[Contender], rows: &[Row]) -> Result<(), Fa
             format!("{:.1}%", row.efficiency * 100.0),
             three_digits(row.p50_us),
             three_digits(row.p99_us),
+            three_digits(row.p999_us),
         ]);
     }
     table.print()?;

@@ -350,6 +350,7 @@ mod tests {
             efficiency,
             p50_us: 1.0,
             p99_us: 1.0,
+            p999_us: 1.0,
         };
         let rows = [
             row("own", 1, 1e5, 1.0),

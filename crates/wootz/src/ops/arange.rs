@@ -6,7 +6,7 @@ use crate::{
     case::{Cases, Expected, round_to},
     cpu::elementwise::UNIT,
     reference::Array,
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
     tensor::shape_of,
     with_dtype,
 };
@@ -19,7 +19,11 @@ pub const ROWS: &[Row] = &[Row {
     summary: "evenly spaced values",
     dtypes: DType::ALL,
     cases,
-    benches,
+    benches: Benches {
+        shapes: &[&[1 << 16], &[1 << 24]],
+        takes: "one axis",
+        at: bench,
+    },
 }];
 
 #[repr(C)]
@@ -112,13 +116,13 @@ fn cases(cases: &mut Cases) {
     }
 }
 
-fn benches(dtype: DType) -> Vec<Bench> {
-    let bench = |&count: &usize| Bench {
-        dims: vec![count],
-        inputs: vec![(dtype, vec![])],
-        run: Box::new(move |x| arange(0.0, 1.0, count, x[0].dtype(), x[0].device())),
-        bytes: (count * dtype.size()) as u64,
-        flops: 0,
-    };
-    [1 << 16, 1 << 24].iter().map(bench).collect()
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+    let &[count] = dims else { return None };
+    let run = move |x: &[Tensor]| arange(0.0, 1.0, count, x[0].dtype(), x[0].device());
+    Some(Bench::memory(
+        dims,
+        vec![(dtype, vec![])],
+        dtype.size(),
+        run,
+    ))
 }

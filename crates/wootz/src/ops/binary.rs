@@ -8,7 +8,7 @@ use crate::{
     DType, Result, Tensor,
     case::{Cases, Expected},
     cpu::{math, simd::Simd},
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
 };
 
 /// Lane-wise truth as a number.
@@ -64,7 +64,7 @@ macro_rules! numbers {
             summary: $summary,
             dtypes: DType::ALL,
             cases: |cases| add_cases(cases, $name, Gives::$gives, $reference, $ulps),
-            benches: |dtype| benches(dtype, $name),
+            benches: Benches::of_tables(|dtype, dims| bench(dtype, dims, $name)),
         }),*];
     };
 }
@@ -152,7 +152,7 @@ pub const FLOAT_ROWS: &[Row] = &[Row {
     summary: "the angle of the point (b, a), in −π..π",
     dtypes: DType::FLOATS,
     cases: |cases| add_cases(cases, atan2, Gives::Same, |_, a, b| a.atan2(b), 3.0),
-    benches: |dtype| benches(dtype, atan2),
+    benches: Benches::of_tables(|dtype, dims| bench(dtype, dims, atan2)),
 }];
 
 /// An op on the bits of integers.
@@ -188,7 +188,7 @@ macro_rules! bits {
                 let width = 8 * dtype.size() as u32;
                 wrap(dtype, reference(a as i64, b as i64, width))
             }, 0.0),
-            benches: |dtype| benches(dtype, $name),
+            benches: Benches::of_tables(|dtype, dims| bench(dtype, dims, $name)),
         }),*];
     };
 }
@@ -333,14 +333,8 @@ fn add_cases(cases: &mut Cases, op: Op, gives: Gives, reference: Reference, ulps
     }
 }
 
-fn benches(dtype: DType, op: Op) -> Vec<Bench> {
-    let shapes: &[&[usize]] = &[&[64, 1024], &[4096, 4096]];
-    let bench = |dims: &&[usize]| Bench {
-        dims: dims.to_vec(),
-        inputs: vec![(dtype, dims.to_vec()); 2],
-        run: Box::new(move |x| op(&x[0], &x[1])),
-        bytes: 3 * (dims.iter().product::<usize>() * dtype.size()) as u64,
-        flops: 0,
-    };
-    shapes.iter().map(bench).collect()
+fn bench(dtype: DType, dims: &[usize], op: Op) -> Option<Bench> {
+    let inputs = vec![(dtype, dims.to_vec()); 2];
+    let run = move |x: &[Tensor]| op(&x[0], &x[1]);
+    Some(Bench::memory(dims, inputs, 3 * dtype.size(), run))
 }

@@ -8,7 +8,7 @@ use crate::{
         elementwise::{Walk, blocks},
         rows::Working,
     },
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
     with_dtype,
 };
 use half::{bf16, f16};
@@ -21,7 +21,7 @@ pub const ROWS: &[Row] = &[Row {
     summary: "the same values in another element type",
     dtypes: DType::ALL,
     cases,
-    benches,
+    benches: Benches::of_tables(bench),
 }];
 
 /// Elements widened to `f32` at a time.
@@ -171,19 +171,12 @@ fn converted(from: DType, to: DType, x: f64) -> f64 {
     }
 }
 
-fn benches(dtype: DType) -> Vec<Bench> {
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
     let to = if dtype == DType::F32 {
         DType::BF16
     } else {
         DType::F32
     };
-    let shapes: &[&[usize]] = &[&[64, 1024], &[4096, 4096]];
-    let bench = |dims: &&[usize]| Bench {
-        dims: dims.to_vec(),
-        inputs: vec![(dtype, dims.to_vec())],
-        run: Box::new(move |x| cast(&x[0], to)),
-        bytes: (dims.iter().product::<usize>() * (dtype.size() + to.size())) as u64,
-        flops: 0,
-    };
-    shapes.iter().map(bench).collect()
+    let (inputs, bytes) = (vec![(dtype, dims.to_vec())], dtype.size() + to.size());
+    Some(Bench::memory(dims, inputs, bytes, move |x| cast(&x[0], to)))
 }

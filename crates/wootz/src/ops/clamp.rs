@@ -5,7 +5,7 @@ use crate::{
     DType, Element, Result, Tensor,
     case::{Cases, Expected, round_to},
     cpu::elementwise::{Walk, blocks},
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
     with_dtype,
 };
 use wootz_runtime::{Call, NativeFn};
@@ -17,7 +17,7 @@ pub const ROWS: &[Row] = &[Row {
     summary: "x kept inside low..=high; a NaN stays one",
     dtypes: DType::ALL,
     cases,
-    benches,
+    benches: Benches::of_tables(bench),
 }];
 
 #[repr(C)]
@@ -86,8 +86,6 @@ fn cases(cases: &mut Cases) {
     }
 }
 
-fn benches(dtype: DType) -> Vec<Bench> {
-    Bench::memory(dtype, &[&[64, 1024], &[4096, 4096]], 2, |x| {
-        clamp(&x[0], -1.0, 1.0)
-    })
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+    Some(Bench::passes(dtype, dims, 2, |x| clamp(&x[0], -1.0, 1.0)))
 }

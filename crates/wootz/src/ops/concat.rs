@@ -5,10 +5,10 @@ use super::{
     walk::{Walk, copy_run},
 };
 use crate::{
-    DType, Error, Result, Tensor,
+    DType, Error, MAX_RANK, Result, Tensor,
     case::{Cases, Expected},
     reference::Array,
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
     tensor::axis_of,
 };
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
@@ -21,7 +21,9 @@ pub const ROWS: &[Row] = &[
         summary: "tensors one after another along an axis",
         dtypes: DType::ALL,
         cases: concat_cases,
-        benches: concat_benches,
+        benches: Benches::of_tables(|dtype, dims| {
+            bench(dtype, dims, |x| concat(&[&x[0], &x[1]], -1))
+        }),
     },
     Row {
         name: "stack",
@@ -29,7 +31,13 @@ pub const ROWS: &[Row] = &[
         summary: "tensors of one shape along a new axis",
         dtypes: DType::ALL,
         cases: stack_cases,
-        benches: stack_benches,
+        benches: Benches {
+            takes: "one axis or more, and room for another",
+            ..Benches::of_tables(|dtype, dims| {
+                let bench = bench(dtype, dims, |x| stack(&[&x[0], &x[1]], 0));
+                bench.filter(|_| dims.len() < MAX_RANK)
+            })
+        },
     },
 ];
 
@@ -232,24 +240,11 @@ fn stack_cases(cases: &mut Cases) {
     }
 }
 
-fn benches(
+fn bench(
     dtype: DType,
-    run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + Copy + 'static,
-) -> Vec<Bench> {
-    let bench = |dims: &[usize; 2]| Bench {
-        dims: dims.to_vec(),
-        inputs: vec![(dtype, dims.to_vec()); 2],
-        run: Box::new(run),
-        bytes: (4 * dtype.size() * dims[0] * dims[1]) as u64,
-        flops: 0,
-    };
-    [[64, 1024], [4096, 4096]].iter().map(bench).collect()
-}
-
-fn concat_benches(dtype: DType) -> Vec<Bench> {
-    benches(dtype, |x| concat(&[&x[0], &x[1]], -1))
-}
-
-fn stack_benches(dtype: DType) -> Vec<Bench> {
-    benches(dtype, |x| stack(&[&x[0], &x[1]], 0))
+    dims: &[usize],
+    run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
+) -> Option<Bench> {
+    let inputs = vec![(dtype, dims.to_vec()); 2];
+    Some(Bench::memory(dims, inputs, 4 * dtype.size(), run))
 }

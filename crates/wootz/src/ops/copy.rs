@@ -5,7 +5,7 @@ use crate::{
     DType, Result, Tensor,
     case::{Cases, Expected},
     cpu::elementwise::{Walk, blocks},
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
 };
 use wootz_runtime::{Call, NativeFn};
 
@@ -16,7 +16,7 @@ pub const ROWS: &[Row] = &[Row {
     summary: "the same elements in contiguous memory",
     dtypes: DType::ALL,
     cases,
-    benches,
+    benches: Benches::of_tables(bench),
 }];
 
 /// The same elements in contiguous memory of their own.
@@ -75,6 +75,6 @@ fn cases(cases: &mut Cases) {
     }
 }
 
-fn benches(dtype: DType) -> Vec<Bench> {
-    Bench::memory(dtype, &[&[64, 1024], &[4096, 4096]], 2, |x| copy(&x[0]))
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+    Some(Bench::passes(dtype, dims, 2, |x| copy(&x[0])))
 }

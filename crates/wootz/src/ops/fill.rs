@@ -5,7 +5,7 @@ use crate::{
     DType, Device, Element, Result, Tensor,
     case::{Cases, Expected},
     reference::Array,
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
     tensor::shape_of,
     with_dtype,
 };
@@ -17,7 +17,7 @@ pub const ROWS: &[Row] = &[Row {
     summary: "one value everywhere",
     dtypes: DType::ALL,
     cases,
-    benches,
+    benches: Benches::of_tables(bench),
 }];
 
 /// A tensor of `dims` with `value` everywhere: one element, repeated by stride 0 and copied.
@@ -42,17 +42,13 @@ fn cases(cases: &mut Cases) {
     }
 }
 
-fn benches(dtype: DType) -> Vec<Bench> {
-    let shapes: &'static [&'static [usize]] = &[&[64, 1024], &[4096, 4096]];
-    let bench = |dims: &&'static [usize]| {
-        let dims: &'static [usize] = dims;
-        Bench {
-            dims: dims.to_vec(),
-            inputs: vec![(dtype, vec![])],
-            run: Box::new(move |x| fill_like(&x[0], 3.0, dims)),
-            bytes: (dims.iter().product::<usize>() * dtype.size()) as u64,
-            flops: 0,
-        }
-    };
-    shapes.iter().map(bench).collect()
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+    let sizes = dims.to_vec();
+    let run = move |x: &[Tensor]| fill_like(&x[0], 3.0, &sizes);
+    Some(Bench::memory(
+        dims,
+        vec![(dtype, vec![])],
+        dtype.size(),
+        run,
+    ))
 }

@@ -9,7 +9,7 @@ use crate::{
     DType, Layout, Result, Shape, Tensor,
     case::{Cases, Expected, Input},
     reference::Array,
-    table::{Bench, Row},
+    table::{Bench, Benches, INDICES, Row},
 };
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
 
@@ -20,7 +20,7 @@ pub const ROWS: &[Row] = &[Row {
     summary: "out[i, j] = x[i, index[i, j]] along an axis",
     dtypes: DType::ALL,
     cases,
-    benches,
+    benches: Benches::of_indices(bench),
 }];
 
 /// Elements of `x` picked along `axis`: the result has the shape of `index`, and its element at
@@ -230,13 +230,10 @@ fn reference(x: &Array, axis: usize, index: &Array) -> Array {
     })
 }
 
-fn benches(dtype: DType) -> Vec<Bench> {
-    let bench = |dims: &[usize; 2]| Bench {
-        dims: dims.to_vec(),
-        inputs: vec![(dtype, dims.to_vec()), (DType::I64, dims.to_vec())],
-        run: Box::new(|x| gather(&x[0], -1, &x[1])),
-        bytes: ((2 * dtype.size() + DType::I64.size()) * dims[0] * dims[1]) as u64,
-        flops: 0,
-    };
-    [[64, 1024], [4096, 4096]].iter().map(bench).collect()
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+    let columns = *dims.last()?;
+    let inputs = [dtype, DType::I64].map(|dtype| (dtype, dims.to_vec()));
+    let bytes = 2 * dtype.size() + DType::I64.size();
+    let bench = Bench::memory(dims, inputs.into(), bytes, |x| gather(&x[0], -1, &x[1]));
+    (columns >= INDICES).then_some(bench)
 }

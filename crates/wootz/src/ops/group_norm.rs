@@ -11,7 +11,7 @@ use crate::{
         rows::Axes,
         simd::{Float, dispatch},
     },
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
 };
 use wootz_runtime::{Body, Call, Grid, Kernel, Plan};
 
@@ -24,7 +24,11 @@ pub const ROWS: &[Row] = &[Row {
     summary: "(x − mean) / √(variance + ε) over groups of channels, times weight plus bias",
     dtypes: DType::FLOATS,
     cases: cases::group_norm,
-    benches,
+    benches: Benches {
+        shapes: &[&[8, 64, 32, 32], &[16, 512, 64, 64]],
+        takes: "a batch, channels in whole groups of 32, then any axes",
+        at: bench,
+    },
 }];
 
 #[repr(C)]
@@ -209,12 +213,12 @@ unsafe fn kernel<T: Float>(call: &mut Call<'_>) {
     }
 }
 
-fn benches(dtype: DType) -> Vec<Bench> {
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+    let &[_, channels, ..] = dims else {
+        return None;
+    };
     let run = |x: &[Tensor]| group_norm(&x[0], 32, Some(&x[1]), Some(&x[2]), 1e-5);
-    let mut benches = Bench::memory(dtype, &[&[8, 64, 32, 32], &[16, 512, 64, 64]], 2, run);
-    for bench in &mut benches {
-        let channels = (dtype, vec![bench.dims[1]]);
-        bench.inputs.extend([channels.clone(), channels]);
-    }
-    benches
+    let mut bench = Bench::passes(dtype, dims, 2, run);
+    bench.inputs.extend(vec![(dtype, vec![channels]); 2]);
+    channels.is_multiple_of(32).then_some(bench)
 }

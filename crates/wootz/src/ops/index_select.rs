@@ -8,7 +8,7 @@ use crate::{
     DType, Error, Layout, MAX_RANK, Result, Shape, Tensor,
     case::{Cases, Expected},
     reference::Array,
-    table::{Bench, Row},
+    table::{Bench, Benches, INDICES, Row},
 };
 
 /// The rows of the table.
@@ -19,7 +19,9 @@ pub const ROWS: &[Row] = &[
         summary: "out[i, j, k] = x[i, index[j], k]: whole slices along an axis",
         dtypes: DType::ALL,
         cases: index_select_cases,
-        benches: index_select_benches,
+        benches: Benches::of_indices(|dtype, dims| {
+            bench(dtype, dims, |x| index_select(&x[0], 0, &x[1]))
+        }),
     },
     Row {
         name: "embedding",
@@ -27,7 +29,7 @@ pub const ROWS: &[Row] = &[
         summary: "out[i, j, k] = weight[index[i, j], k]: rows of a table",
         dtypes: DType::ALL,
         cases: embedding_cases,
-        benches: embedding_benches,
+        benches: Benches::of_indices(|dtype, dims| bench(dtype, dims, |x| embedding(&x[0], &x[1]))),
     },
 ];
 
@@ -167,25 +169,15 @@ fn embedding_cases(cases: &mut Cases) {
     }
 }
 
-/// As many rows of a table as it has, each of `dims[1]` elements.
-fn benches(
+/// As many rows of a table as it has.
+fn bench(
     dtype: DType,
-    run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + Copy + 'static,
-) -> Vec<Bench> {
-    let bench = |dims: &[usize; 2]| Bench {
-        dims: dims.to_vec(),
-        inputs: vec![(dtype, dims.to_vec()), (DType::I64, vec![dims[0]])],
-        run: Box::new(run),
-        bytes: (dims[0] * (2 * dims[1] * dtype.size() + DType::I64.size())) as u64,
-        flops: 0,
-    };
-    [[64, 1024], [4096, 4096]].iter().map(bench).collect()
-}
-
-fn index_select_benches(dtype: DType) -> Vec<Bench> {
-    benches(dtype, |x| index_select(&x[0], 0, &x[1]))
-}
-
-fn embedding_benches(dtype: DType) -> Vec<Bench> {
-    benches(dtype, |x| embedding(&x[0], &x[1]))
+    dims: &[usize],
+    run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
+) -> Option<Bench> {
+    let rows = *dims.first()?;
+    let inputs = vec![(dtype, dims.to_vec()), (DType::I64, vec![rows])];
+    let mut bench = Bench::memory(dims, inputs, 2 * dtype.size(), run);
+    bench.bytes += (rows * DType::I64.size()) as u64;
+    (rows >= INDICES).then_some(bench)
 }

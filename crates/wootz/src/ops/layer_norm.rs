@@ -7,7 +7,7 @@ use crate::{
         rows::{Axes, Moments, TILE, inlined, map, squares},
         simd::{Float, Job, Simd, dispatch},
     },
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
 };
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
 
@@ -23,11 +23,11 @@ pub const ROWS: &[Row] = &[
         summary: "(x − mean) / √(variance + ε) over the last axes, times weight plus bias",
         dtypes: DType::FLOATS,
         cases: cases::layer_norm,
-        benches: |dtype| {
-            benches(dtype, 2, |x| {
+        benches: Benches::of_tables(|dtype, dims| {
+            bench(dtype, dims, 2, |x| {
                 layer_norm(&x[0], 1, Some(&x[1]), Some(&x[2]), 1e-5)
             })
-        },
+        }),
     },
     Row {
         name: "rms_norm",
@@ -35,7 +35,9 @@ pub const ROWS: &[Row] = &[
         summary: "x / √(mean of squares + ε) over the last axes, times weight",
         dtypes: DType::FLOATS,
         cases: cases::rms_norm,
-        benches: |dtype| benches(dtype, 1, |x| rms_norm(&x[0], 1, Some(&x[1]), 1e-5)),
+        benches: Benches::of_tables(|dtype, dims| {
+            bench(dtype, dims, 1, |x| rms_norm(&x[0], 1, Some(&x[1]), 1e-5))
+        }),
     },
 ];
 
@@ -324,17 +326,15 @@ impl<T: Float> Job for Apply<'_, T> {
     }
 }
 
-fn benches(
+fn bench(
     dtype: DType,
+    dims: &[usize],
     affine: usize,
-    run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + Copy + 'static,
-) -> Vec<Bench> {
-    let mut benches = Bench::memory(dtype, &[&[64, 1024], &[4096, 4096]], 2, run);
-    for bench in &mut benches {
-        let row = vec![bench.dims[1]];
-        bench
-            .inputs
-            .extend(std::iter::repeat_n((dtype, row), affine));
-    }
-    benches
+    run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
+) -> Option<Bench> {
+    let row = vec![*dims.last()?];
+    let mut bench = Bench::passes(dtype, dims, 2, run);
+    let rows = std::iter::repeat_n((dtype, row), affine);
+    bench.inputs.extend(rows);
+    Some(bench)
 }

@@ -1,12 +1,12 @@
 //! `linear`: a product with transposed weights, and a bias.
 
-use super::matmul::{Product, bench, expected};
+use super::matmul::{Product, expected};
 use super::{check, on_stream};
 use crate::{
     DType, Error, Result, Shape, Tensor,
     case::{Cases, Expected},
     reference::Array,
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
 };
 
 /// The rows of the table.
@@ -16,7 +16,16 @@ pub const ROWS: &[Row] = &[Row {
     summary: "x·weightᵀ + bias, weight being [outputs, inputs]",
     dtypes: DType::FLOATS,
     cases,
-    benches,
+    benches: Benches {
+        shapes: &[
+            &[32, 768, 768],
+            &[64, 384, 384],
+            &[512, 3072, 768],
+            &[1, 4096, 4096],
+        ],
+        takes: "m×n×k for m rows of k elements to n, after any more axes of x",
+        at: bench,
+    },
 }];
 
 /// `x·weightᵀ + bias`: `x` is `[…, inputs]`, `weight` `[outputs, inputs]`, `bias` `[outputs]`.
@@ -106,19 +115,18 @@ fn cases(cases: &mut Cases) {
     }
 }
 
-fn benches(dtype: DType) -> Vec<Bench> {
-    [
-        [32, 768, 768],
-        [64, 384, 384],
-        [512, 3072, 768],
-        [1, 4096, 4096],
-    ]
-    .map(|sizes| {
-        bench(dtype, sizes, [sizes[1], sizes[2]], |x| {
-            linear(&x[0], &x[1], None)
-        })
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+    let &[ref outer @ .., m, n, k] = dims else {
+        return None;
+    };
+    let rows = m * outer.iter().product::<usize>();
+    Some(Bench {
+        dims: dims.to_vec(),
+        inputs: vec![(dtype, [outer, &[m, k]].concat()), (dtype, vec![n, k])],
+        run: Box::new(|x| linear(&x[0], &x[1], None)),
+        bytes: ((rows * k + n * k + rows * n) * dtype.size()) as u64,
+        flops: (2 * rows * n * k) as u64,
     })
-    .into()
 }
 
 #[cfg(test)]

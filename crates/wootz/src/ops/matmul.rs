@@ -6,7 +6,7 @@ use crate::{
     case::{Cases, Expected},
     cpu::{gemm, simd::Level},
     reference::{self, Array},
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
 };
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan, Stream};
 
@@ -17,7 +17,11 @@ pub const ROWS: &[Row] = &[Row {
     summary: "the matrix product, over batches that broadcast",
     dtypes: DType::FLOATS,
     cases,
-    benches,
+    benches: Benches {
+        shapes: &[&[16; 3], &[64; 3], &[256; 3], &[1024; 3], &[1, 4096, 4096]],
+        takes: "m×n×k for [m, k] times [k, n], after the axes of a batch",
+        at: bench,
+    },
 }];
 
 /// A [`gemm::Problem`] and the kernel chosen for it, as bytes that a plan can hold. How it is cut
@@ -338,26 +342,20 @@ fn cases(cases: &mut Cases) {
     }
 }
 
-fn benches(dtype: DType) -> Vec<Bench> {
-    [[16; 3], [64; 3], [256; 3], [1024; 3], [1, 4096, 4096]]
-        .map(|sizes| bench(dtype, sizes, [sizes[2], sizes[1]], |x| matmul(&x[0], &x[1])))
-        .into()
-}
-
-/// A benchmark of m×n×k whose right operand has sizes `right`.
-pub(super) fn bench(
-    dtype: DType,
-    [m, n, k]: [usize; 3],
-    right: [usize; 2],
-    run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
-) -> Bench {
-    Bench {
-        dims: vec![m, n, k],
-        inputs: vec![(dtype, vec![m, k]), (dtype, right.to_vec())],
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+    let &[ref batch @ .., m, n, k] = dims else {
+        return None;
+    };
+    let inputs = [[m, k], [k, n]].map(|sizes| (dtype, [batch, &sizes].concat()));
+    let run = |x: &[Tensor]| matmul(&x[0], &x[1]);
+    let matrices = batch.iter().product::<usize>();
+    Some(Bench {
+        dims: dims.to_vec(),
+        inputs: inputs.into(),
         run: Box::new(run),
-        bytes: ((m * k + k * n + m * n) * dtype.size()) as u64,
-        flops: (2 * m * n * k) as u64,
-    }
+        bytes: (matrices * (m * k + k * n + m * n) * dtype.size()) as u64,
+        flops: (2 * matrices * m * n * k) as u64,
+    })
 }
 
 const _: () = assert!(gemm::Batch::MAX + 2 == MAX_RANK);

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     DType, Element, Error, MAX_RANK, Result, Tensor,
     case::{Cases, Expected, round_to},
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
     tensor::shape_of,
     with_dtype,
 };
@@ -21,7 +21,7 @@ pub const ROWS: &[Row] = &[Row {
     summary: "a constant around a tensor",
     dtypes: DType::ALL,
     cases,
-    benches,
+    benches: Benches::of_tables(bench),
 }];
 
 #[repr(C)]
@@ -229,8 +229,9 @@ fn reference(
     })
 }
 
-fn benches(dtype: DType) -> Vec<Bench> {
-    Bench::memory(dtype, &[&[64, 1024], &[4096, 4096]], 2, |x| {
-        pad(&x[0], &[(1, 1), (1, 1)], 0.0)
-    })
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+    let padding = vec![(1, 1); dims.len()];
+    Some(Bench::passes(dtype, dims, 2, move |x| {
+        pad(&x[0], &padding, 0.0)
+    }))
 }

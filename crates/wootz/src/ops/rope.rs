@@ -7,7 +7,7 @@ use crate::{
         math::{cos, sin},
         simd::{Float, Job, Simd, dispatch},
     },
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
 };
 use std::f64::consts::TAU;
 use wootz_runtime::{Body, Call, Grid, Kernel, Plan};
@@ -21,10 +21,10 @@ pub const ROWS: &[Row] = &[Row {
     summary: "pairs of elements turned by an angle that grows with the position",
     dtypes: DType::FLOATS,
     cases: cases::rope,
-    benches: |dtype| {
-        Bench::memory(dtype, &[&[1, 8, 128, 64], &[1, 32, 2048, 128]], 2, |x| {
-            rope(&x[0], Positions::From(0), 1e4, Pairs::Halves)
-        })
+    benches: Benches {
+        shapes: &[&[1, 8, 128, 64], &[1, 32, 2048, 128]],
+        takes: "two axes or more, the last of even size",
+        at: bench,
     },
 }];
 
@@ -44,6 +44,13 @@ pub enum Positions<'a> {
     From(i64),
     /// As these integers say (i64, i32 or u32), which broadcast to the axes of the rows.
     Each(&'a Tensor),
+}
+
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+    let &[.., _, size] = dims else { return None };
+    let run = |x: &[Tensor]| rope(&x[0], Positions::From(0), 1e4, Pairs::Halves);
+    let bench = Bench::passes(dtype, dims, 2, run);
+    size.is_multiple_of(2).then_some(bench)
 }
 
 /// Elements in a unit of work.

@@ -12,7 +12,10 @@ use super::{
     on_stream, submit,
     walk::{UNIT, Walk},
 };
-use crate::{DType, Element, Layout, Result, Tensor, table::Row};
+use crate::{
+    DType, Element, Layout, Result, Tensor,
+    table::{Benches, Row},
+};
 use half::{bf16, f16};
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
 
@@ -24,7 +27,7 @@ pub const ROWS: &[Row] = &[
         summary: "x with out[i, index[i, j]] = source[i, j] along an axis; the last one stays",
         dtypes: DType::ALL,
         cases: |cases| cases::add(cases, scatter, &Set),
-        benches: |dtype| cases::benches(dtype, scatter),
+        benches: Benches::of_indices(|dtype, dims| cases::bench(dtype, dims, scatter)),
     },
     Row {
         name: "scatter_add",
@@ -32,7 +35,7 @@ pub const ROWS: &[Row] = &[
         summary: "x with out[i, index[i, j]] += source[i, j] along an axis",
         dtypes: DType::ALL,
         cases: |cases| cases::add(cases, scatter_add, &Add),
-        benches: |dtype| cases::benches(dtype, scatter_add),
+        benches: Benches::of_indices(|dtype, dims| cases::bench(dtype, dims, scatter_add)),
     },
     Row {
         name: "scatter_max",
@@ -40,7 +43,7 @@ pub const ROWS: &[Row] = &[
         summary: "x with the larger of out[i, index[i, j]] and source[i, j] along an axis",
         dtypes: DType::ALL,
         cases: |cases| cases::add(cases, scatter_max, &Max),
-        benches: |dtype| cases::benches(dtype, scatter_max),
+        benches: Benches::of_indices(|dtype, dims| cases::bench(dtype, dims, scatter_max)),
     },
 ];
 

@@ -11,7 +11,7 @@ use crate::{
         },
         simd::{Float, Job, Simd, dispatch},
     },
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
 };
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
 
@@ -25,11 +25,9 @@ pub const ROWS: &[Row] = &[
         summary: "exp(x) / Σ exp(x) along an axis, without overflow",
         dtypes: DType::FLOATS,
         cases: cases::softmax,
-        benches: |dtype| {
-            Bench::memory(dtype, &[&[64, 1024], &[4096, 4096]], 2, |x| {
-                softmax(&x[0], -1)
-            })
-        },
+        benches: Benches::of_tables(|dtype, dims| {
+            Some(Bench::passes(dtype, dims, 2, |x| softmax(&x[0], -1)))
+        }),
     },
     Row {
         name: "log_softmax",
@@ -37,11 +35,9 @@ pub const ROWS: &[Row] = &[
         summary: "x − ln Σ exp(x) along an axis, without overflow",
         dtypes: DType::FLOATS,
         cases: cases::log_softmax,
-        benches: |dtype| {
-            Bench::memory(dtype, &[&[64, 1024], &[4096, 4096]], 2, |x| {
-                log_softmax(&x[0], -1)
-            })
-        },
+        benches: Benches::of_tables(|dtype, dims| {
+            Some(Bench::passes(dtype, dims, 2, |x| log_softmax(&x[0], -1)))
+        }),
     },
 ];
 

@@ -6,7 +6,7 @@ use crate::{
     DType, Result, Tensor,
     case::{Cases, Expected},
     cpu::elementwise::{Walk, blocks},
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
 };
 use wootz_runtime::{Call, NativeFn};
 
@@ -17,7 +17,7 @@ pub const ROWS: &[Row] = &[Row {
     summary: "a where the condition is not 0, b elsewhere",
     dtypes: DType::ALL,
     cases,
-    benches,
+    benches: Benches::of_tables(bench),
 }];
 
 /// `a` where `condition` is not 0, `b` elsewhere; all three are broadcast to one shape.
@@ -95,22 +95,13 @@ fn cases(cases: &mut Cases) {
     }
 }
 
-fn benches(dtype: DType) -> Vec<Bench> {
-    let shapes: &[&[usize]] = &[&[64, 1024], &[4096, 4096]];
-    let bench = |dims: &&[usize]| {
-        let dims = dims.to_vec();
-        let count = dims.iter().product::<usize>();
-        Bench {
-            inputs: vec![
-                (DType::U8, dims.clone()),
-                (dtype, dims.clone()),
-                (dtype, dims.clone()),
-            ],
-            dims,
-            run: Box::new(|x| where_(&x[0], &x[1], &x[2])),
-            bytes: (count * (1 + 3 * dtype.size())) as u64,
-            flops: 0,
-        }
-    };
-    shapes.iter().map(bench).collect()
+fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+    let inputs = [DType::U8, dtype, dtype].map(|dtype| (dtype, dims.to_vec()));
+    let run = |x: &[Tensor]| where_(&x[0], &x[1], &x[2]);
+    Some(Bench::memory(
+        dims,
+        inputs.into(),
+        1 + 3 * dtype.size(),
+        run,
+    ))
 }

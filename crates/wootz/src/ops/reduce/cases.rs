@@ -6,7 +6,7 @@ use crate::{
     case::{Cases, Expected, Input},
     cpu::rows::steps,
     reference::Array,
-    table::{Bench, Row},
+    table::{Bench, Benches, Row},
 };
 
 /// A row of a reduction.
@@ -18,7 +18,9 @@ macro_rules! row {
             summary: $summary,
             dtypes: $dtypes,
             cases: of::$name,
-            benches: |dtype| Bench::memory(dtype, &[&[64, 1024], &[4096, 4096]], 1, |$x| $bench),
+            benches: Benches::of_tables(|dtype, dims| {
+                Some(Bench::passes(dtype, dims, 1, |$x| $bench))
+            }),
         }
     };
 }

@@ -6,7 +6,7 @@ use crate::{
     case::{Cases, Expected, Input},
     ops::gather::{INDEX_DTYPES, indices},
     reference::{Array, for_each_index, position},
-    table::Bench,
+    table::{Bench, INDICES},
 };
 
 /// How values meet in the reference: the value, and how far `f32` may be off it.
@@ -115,17 +115,11 @@ pub(super) fn add(cases: &mut Cases, op: Op, meet: &'static dyn Reference) {
 }
 
 /// The benchmarks of one of the ops.
-pub(super) fn benches(dtype: DType, op: Op) -> Vec<Bench> {
-    let bench = |dims: &[usize; 2]| Bench {
-        dims: dims.to_vec(),
-        inputs: vec![
-            (dtype, dims.to_vec()),
-            (DType::I64, dims.to_vec()),
-            (dtype, dims.to_vec()),
-        ],
-        run: Box::new(move |x| op(&x[0], -1, &x[1], &x[2])),
-        bytes: ((3 * dtype.size() + DType::I64.size()) * dims[0] * dims[1]) as u64,
-        flops: 0,
-    };
-    [[64, 1024], [4096, 4096]].iter().map(bench).collect()
+pub(super) fn bench(dtype: DType, dims: &[usize], op: Op) -> Option<Bench> {
+    let columns = *dims.last()?;
+    let inputs = [dtype, DType::I64, dtype].map(|dtype| (dtype, dims.to_vec()));
+    let bytes = 3 * dtype.size() + DType::I64.size();
+    let run = move |x: &[Tensor]| op(&x[0], -1, &x[1], &x[2]);
+    let bench = Bench::memory(dims, inputs.into(), bytes, run);
+    (columns >= INDICES).then_some(bench)
 }
