@@ -43,12 +43,19 @@ impl OutputFile {
     pub fn write(mut self, text: &str) -> Result<(), Failure> {
         match &mut self.sink {
             None => Ok(std::io::stdout().lock().write_all(text.as_bytes())?),
-            Some(file) => file
-                .set_len(0)
-                .and_then(|()| file.write_all(text.as_bytes()))
-                .map_err(|error| Failure::file(&self.path, "write", &error)),
+            Some(file) => {
+                replace(file, text).map_err(|error| Failure::file(&self.path, "write", &error))
+            }
         }
     }
+}
+
+/// Writes `text` in place of what a file holds; a pipe or a terminal holds nothing.
+fn replace(file: &mut File, text: &str) -> std::io::Result<()> {
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    file.write_all(text.as_bytes())
 }
 
 /// One JSON object per row, one row per line.

@@ -352,6 +352,42 @@ fn files_that_cannot_be_written_are_named_before_the_work() {
 }
 
 #[test]
+#[cfg(unix)]
+fn results_go_into_pipes_and_devices_too() {
+    let run = |file: &str| {
+        let args = ["bench", "relu", "--shape", "9", "--json", file];
+        succeed(&args)
+    };
+    assert!(run("/dev/null").contains("relu"));
+    let both = run("/dev/stdout");
+    assert!(
+        both.contains("fraction") && both.contains("\"fraction\":"),
+        "{both}"
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_named() {
+    let args = ["bench", "relu", "--shape", "9", "--json", "/dev/full"];
+    let output = wootz(&args);
+    assert_eq!(output.status.code(), Some(2));
+    let message = text(&output.stderr);
+    assert!(
+        message.contains("cannot write /dev/full: No space left"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_shorter_result_replaces_a_longer_one() {
+    let file = Scratch::new("longer.jsonl");
+    std::fs::write(&file.0, "x".repeat(1 << 16)).expect("a file to replace");
+    succeed(&["bench", "relu", "--shape", "9", "--json", file.path()]);
+    assert_eq!(objects(&file.read()).len(), 1);
+}
+
+#[test]
 fn a_failed_run_leaves_an_older_file_alone() {
     let file = Scratch::new("older.jsonl");
     std::fs::write(&file.0, "older").expect("a file to keep");
