@@ -6,6 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 use wootz::{DType, table};
 
+use crate::environment::VARIABLES;
 use crate::failure::EXIT_CODES;
 use crate::names::one_of;
 use crate::scale::{load, mode};
@@ -21,7 +22,7 @@ const STYLES: Styles = Styles::styled()
 /// a thread and the device. This command shows what it can do on this machine, verifies that
 /// it is right, and measures how fast it is and how it scales over threads.
 #[derive(Debug, Parser)]
-#[command(name = "wootz", version, styles = STYLES, after_long_help = with_exit_codes(EXAMPLES), arg_required_else_help = true)]
+#[command(name = "wootz", version, styles = STYLES, after_long_help = with_all(EXAMPLES), arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -38,6 +39,10 @@ fn with_exit_codes(examples: &str) -> String {
     format!("{examples}\n\n{EXIT_CODES}")
 }
 
+fn with_all(examples: &str) -> String {
+    format!("{}\n\n{VARIABLES}", with_exit_codes(examples))
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Info(Info),
@@ -50,13 +55,13 @@ pub enum Command {
     Worker(Worker),
 }
 
-/// Lists devices, their capabilities, and the ops by element type.
+/// Lists devices, those that are absent and why, and the ops of each by element type.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   wootz info
   wootz info --json | jq .ops.softmax")]
 pub struct Info {
-    /// Print one JSON object per device
+    /// Print one JSON object per device; `absent` says why a device is not there
     #[arg(long)]
     pub json: bool,
 }
@@ -79,7 +84,7 @@ pub struct Check {
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// Op to verify [default: every op]
-    #[arg(long, value_name = "OP", value_parser = one_of("op", op_names()))]
+    #[arg(long, value_name = "OP", hide_possible_values = true, value_parser = one_of("op", op_names()))]
     pub op: Option<&'static str>,
     /// Print one JSON object per op and element type
     #[arg(long)]
@@ -105,7 +110,7 @@ JSON, one object per line: op, device, dtype, shape, time_us, gbps, gflops, limi
 `limit` is in GFLOP/s where `gflops` is not null, else in GB/s."))]
 pub struct Bench {
     /// Ops to measure [default: every op]
-    #[arg(value_name = "OP", value_parser = one_of("op", op_names()))]
+    #[arg(value_name = "OP", hide_possible_values = true, value_parser = one_of("op", op_names()))]
     pub ops: Vec<&'static str>,
     /// Device to measure on, as `wootz info` names it
     #[arg(long, value_name = "DEVICE", default_value = "best")]
@@ -122,7 +127,7 @@ pub struct Bench {
     pub json: Option<PathBuf>,
 }
 
-/// Shows what happens when more threads share one device.
+/// Shows what happens when more threads share one device
 ///
 /// Every caller runs the same operation over and over and waits for each result. The modes
 /// differ in what callers share:
@@ -145,15 +150,15 @@ pub struct Bench {
   wootz scale --mode own,mutex --seconds 5 --plot scale.svg
   wootz scale --with peers/torch.py --json scale.jsonl
 
-JSON, one object per line: device, op, mode, threads, ops_per_s, speedup, efficiency, p50_us, p99_us,
-p999_us."))]
+JSON, one object per line: device, op, mode, threads, ops_per_s, speedup, efficiency,
+p50_us, p99_us, p999_us."))]
 pub struct Scale {
     /// Device to share, as `wootz info` names it
     #[arg(long, value_name = "DEVICE", default_value = "best")]
     pub device: String,
     /// What each caller does: `layer` is a transformer encoder layer, anything else an op at its
     /// first benchmark's shape
-    #[arg(long, value_name = "OP", default_value = "softmax", value_parser = one_of("op", load::names()))]
+    #[arg(long, value_name = "OP", default_value = "softmax", hide_possible_values = true, value_parser = one_of("op", load::names()))]
     pub op: &'static str,
     /// Element type
     #[arg(long, value_name = "DTYPE", default_value = "f32", value_parser = one_of("element type", dtype_names()))]
@@ -206,7 +211,7 @@ pub struct Man {
 pub struct Worker {
     #[arg(long)]
     pub device: String,
-    #[arg(long, value_parser = one_of("op", load::names()))]
+    #[arg(long, hide_possible_values = true, value_parser = one_of("op", load::names()))]
     pub op: &'static str,
     #[arg(long, value_parser = one_of("element type", dtype_names()))]
     pub dtype: &'static str,

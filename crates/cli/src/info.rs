@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::Serialize;
+use wootz::cpu::simd::Level;
+use wootz::runtime::Family;
 use wootz::{DType, Device, table};
 
 use crate::args::Info;
@@ -64,7 +66,10 @@ fn row(device: Device) -> Row {
         device: device.name(),
         product: &caps.product,
         family: format!("{:?}", caps.family).to_lowercase(),
-        level: &caps.level,
+        level: match caps.family {
+            Family::Cpu => Level::current().name(),
+            _ => &caps.level,
+        },
         cores: caps.cores,
         memory_bytes: caps.memory,
         max_streams: caps.max_streams,

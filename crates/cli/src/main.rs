@@ -3,9 +3,9 @@
 mod args;
 mod bench;
 mod check;
-mod cpu_threads;
 mod devices;
 mod documents;
+mod environment;
 mod failure;
 mod info;
 mod inputs;
@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
+use failure::Failure;
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
@@ -25,17 +26,9 @@ fn main() -> ExitCode {
         command,
         Command::Bench(_) | Command::Scale(_) | Command::Worker(_)
     ) {
-        cpu_threads::default_to_one();
+        environment::default_to_one_thread();
     }
-    let outcome = match &command {
-        Command::Info(args) => info::run(args),
-        Command::Check(args) => check::run(args),
-        Command::Bench(args) => bench::run(args),
-        Command::Scale(args) => scale::run(args),
-        Command::Worker(args) => scale::work(args),
-        Command::Completions(args) => documents::completions(args),
-        Command::Man(args) => documents::man(args),
-    };
+    let outcome = environment::check().and_then(|()| run(&command));
     let Err(failure) = outcome else {
         return ExitCode::SUCCESS;
     };
@@ -43,4 +36,16 @@ fn main() -> ExitCode {
         eprintln!("wootz: {failure}");
     }
     ExitCode::from(failure.exit_code())
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Info(args) => info::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Scale(args) => scale::run(args),
+        Command::Worker(args) => scale::work(args),
+        Command::Completions(args) => documents::completions(args),
+        Command::Man(args) => documents::man(args),
+    }
 }

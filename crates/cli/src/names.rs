@@ -1,5 +1,10 @@
 //! Looking names up, with a suggestion when one is unknown.
 
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Command};
+
 /// The nearest known name, if it is near enough to be what was meant.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
@@ -26,13 +31,36 @@ pub fn unknown<'a>(
 }
 
 /// A clap value parser that accepts the names of a table and suggests the nearest otherwise.
-pub fn one_of(
+pub fn one_of(what: &'static str, known: Vec<&'static str>) -> OneOf {
+    OneOf { what, known }
+}
+
+/// See [`one_of`]. The names are possible values, so that shells complete them.
+#[derive(Clone, Debug)]
+pub struct OneOf {
     what: &'static str,
     known: Vec<&'static str>,
-) -> impl Fn(&str) -> Result<&'static str, String> + Clone + Send + Sync + 'static {
-    move |name| match known.iter().find(|candidate| **candidate == name) {
-        Some(found) => Ok(*found),
-        None => Err(unknown(what, name, known.iter().copied())),
+}
+
+impl TypedValueParser for OneOf {
+    type Value = &'static str;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<&'static str, clap::Error> {
+        let OneOf { what, known } = self.clone();
+        let find = move |name: &str| match known.iter().find(|known| **known == name) {
+            Some(found) => Ok(*found),
+            None => Err(unknown(what, name, known.iter().copied())),
+        };
+        find.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.known.iter().map(PossibleValue::new)))
     }
 }
 

@@ -114,6 +114,13 @@ fn completions_and_manual_render() {
             script.contains("wootz") && script.contains("scale"),
             "{shell}"
         );
+        // Names of ops and modes complete too.
+        assert!(
+            script.contains("rms_norm") && script.contains("mutex")
+                || shell == "powershell"
+                || shell == "elvish",
+            "{shell}"
+        );
     }
     let page = succeed(&["man"]);
     assert!(page.contains(".TH wootz 1") && page.contains("Exit codes"));
@@ -289,6 +296,31 @@ fn unknown_names_get_a_suggestion() {
         assert!(message.contains(suggestion), "{args:?}: {message}");
     }
     assert!(fail(2, &["check", "--device", "zz"]).contains("no device named 'zz'; there is cpu"));
+}
+
+#[test]
+fn nonsense_in_the_environment_is_refused() {
+    let cases = [
+        ("WOOTZ_THREADS", "zero", "zero"),
+        ("WOOTZ_THREADS", "0", "WOOTZ_THREADS"),
+        ("WOOTZ_CPU", "avx", "did you mean 'avx2'?"),
+        (
+            "WOOTZ_CPU",
+            "9",
+            "no instruction set named '9'; there is portable",
+        ),
+    ];
+    for (variable, value, reason) in cases {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wootz"));
+        let output = command
+            .arg("info")
+            .env(variable, value)
+            .output()
+            .expect("it starts");
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(reason), "{message}");
+    }
 }
 
 #[test]

@@ -39,3 +39,8 @@ pub use graph::Graph;
 pub use layout::{Layout, MAX_RANK, Shape, collapse};
 pub use tensor::Tensor;
 pub use wootz_runtime::{self as runtime, Caps, Device, Event, Stream};
+
+/// The program in the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

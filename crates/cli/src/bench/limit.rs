@@ -8,7 +8,7 @@ use wootz::{DType, Device, Tensor, ops};
 use super::fma;
 use super::timing::{Probe, Work};
 use crate::failure::Failure;
-use crate::{cpu_threads, inputs};
+use crate::{environment, inputs};
 
 /// The limit for work that moves so many bytes and does so many floating-point operations.
 pub struct Limit {
@@ -77,7 +77,7 @@ impl Limit {
             return Some(copy_rate / 1e9);
         }
         let one_thread = fma::FLOPS as f64 / seconds.get(2)?;
-        let fma_rate = one_thread * cpu_threads::count() as f64;
+        let fma_rate = one_thread * environment::threads() as f64;
         let time = (self.bytes as f64 / copy_rate).max(self.flops as f64 / fma_rate);
         Some(self.flops as f64 / time / 1e9)
     }

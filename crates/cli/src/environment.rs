@@ -1,0 +1,55 @@
+//! What the environment says about the CPU: how many threads an op may use, and which instructions.
+//!
+//! The library splits large ops over helper threads. Measurements turn that off: a core's rate
+//! is compared with a core's limit, and callers that share a machine are its only threads.
+
+use wootz::cpu::simd::Level;
+use wootz::runtime::crew;
+
+use crate::failure::Failure;
+use crate::names::unknown;
+
+const THREADS: &str = "WOOTZ_THREADS";
+const LEVEL: &str = "WOOTZ_CPU";
+
+/// The part of the help that tells of them.
+pub const VARIABLES: &str = "\
+Environment:
+  WOOTZ_THREADS    threads that share a large op on the CPU [default: every core; 1 to measure]
+  WOOTZ_CPU        instruction set on the CPU: portable, neon, avx2, avx512 [default: the widest]
+  WOOTZ_CUDA_PATH  where the CUDA toolkit is, if it is not found
+  NO_COLOR         set to anything: no colours";
+
+/// Refuses what the library would pass over in silence.
+pub fn check() -> Result<(), Failure> {
+    crew::threads().map_err(|error| Failure::Input(error.to_string()))?;
+    let Some(name) = std::env::var_os(LEVEL) else {
+        return Ok(());
+    };
+    let name = name.to_string_lossy();
+    let names = Level::ALL.map(Level::name);
+    match Level::ALL.iter().find(|level| level.name() == name) {
+        Some(level) if level.available() => Ok(()),
+        Some(_) => Err(Failure::Input(format!(
+            "{LEVEL}: this machine has no {name}"
+        ))),
+        None => {
+            let what = unknown("instruction set", &name, names);
+            Err(Failure::Input(format!("{LEVEL}: {what}")))
+        }
+    }
+}
+
+/// One thread for each op, unless the user said otherwise.
+pub fn default_to_one_thread() {
+    if std::env::var_os(THREADS).is_none() {
+        // SAFETY: `main` calls this before it starts anything, so no other thread reads the
+        // environment.
+        unsafe { std::env::set_var(THREADS, "1") };
+    }
+}
+
+/// Threads that share a large op.
+pub fn threads() -> usize {
+    crew::threads().map_or(1, usize::from)
+}
