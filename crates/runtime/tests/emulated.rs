@@ -3,7 +3,9 @@
 mod small;
 
 use small::{LANES, plan, read, run, small, upload};
-use wootz_runtime::{Body, Buffer, Call, Device, Error, Grid, Kernel, Plan, Stream};
+use wootz_runtime::{
+    Body, Buffer, Call, Device, Error, Grid, Kernel, Module, Plan, Source, Stream, emulated,
+};
 
 fn stream() -> Stream {
     Stream::new(Device::emulated()).unwrap()
@@ -74,6 +76,34 @@ fn source_that_does_not_compile_is_an_error_with_the_compilers_words() {
         matches!(&error, Error::Compile { log, .. } if log.contains("no entry point \"absent\"")),
         "{error}"
     );
+}
+
+/// The modules themselves could not be compiled, so what runs came from the text they share.
+#[test]
+fn kernels_compiled_together_are_found_by_each_plan() {
+    let stream = stream();
+    let module = |number: u32| -> &'static Module {
+        Box::leak(Box::new(Module::new(format!("#error {number} alone\n"))))
+    };
+    let sources = [(module(1), "small_add"), (module(2), "small_count_up")];
+    let sources = sources.map(|(module, entry)| Source { module, entry });
+    emulated::compile_together(small().text(), &sources).unwrap();
+    let count = 300;
+    let x = upload(&stream, &ramp(count)).unwrap();
+    for (source, params, inputs) in [(sources[0], 0, &[&x, &x][..]), (sources[1], 5, &[&x])] {
+        let out = stream.allocate(4 * count).unwrap();
+        let plan = plan(source.module, source.entry, count, params, inputs, &out);
+        // SAFETY: as `run` does it.
+        unsafe { stream.submit(&plan) }.unwrap();
+        let sum = read(&out, count).unwrap();
+        assert_eq!(sum[299], if params == 5 { 304.0 } else { 598.0 });
+    }
+    let absent = Source {
+        module: module(3),
+        entry: "absent",
+    };
+    let error = emulated::compile_together(small().text(), &[absent]).unwrap_err();
+    assert!(error.to_string().contains("no entry point"), "{error}");
 }
 
 #[test]

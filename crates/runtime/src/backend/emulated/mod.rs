@@ -15,6 +15,7 @@ mod memory;
 mod shadow;
 
 pub(crate) use device::Emulated;
+pub use device::compile_together;
 pub use fault::{Fault, Memory, Wait, WaitKind, What};
 pub use library::{Library, LibraryError};
 pub use machine::{Entry, LANE_LIMIT, Launch, Machine, SCRATCH_LIMIT};
