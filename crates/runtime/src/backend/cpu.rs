@@ -223,16 +223,31 @@ fn with_scratch<R>(bytes: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
 
 /// What the operating system tells.
 mod host {
-    /// The processor's name.
+    /// The processor's name, or its architecture where nobody tells.
     pub(super) fn product() -> String {
-        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let name = info
-            .lines()
-            .find_map(|line| line.strip_prefix("model name"));
-        name.map_or_else(
-            || std::env::consts::ARCH.to_owned(),
-            |name| name.trim_start_matches([' ', '\t', ':']).to_owned(),
-        )
+        brand().unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+    }
+
+    #[cfg(target_vendor = "apple")]
+    fn brand() -> Option<String> {
+        let mut text = [0u8; 256];
+        let mut length = text.len();
+        let (name, none) = (c"machdep.cpu.brand_string", std::ptr::null_mut());
+        // SAFETY: writes at most `length` bytes to `text`, and how many to `length`.
+        let told = unsafe {
+            let text = text.as_mut_ptr().cast();
+            libc::sysctlbyname(name.as_ptr(), text, &raw mut length, none, 0)
+        };
+        let text = std::ffi::CStr::from_bytes_until_nul(&text).ok()?;
+        (told == 0).then(|| text.to_string_lossy().into_owned())
+    }
+
+    #[cfg(not(target_vendor = "apple"))]
+    fn brand() -> Option<String> {
+        let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+        let mut lines = info.lines();
+        let name = lines.find_map(|line| line.strip_prefix("model name"))?;
+        Some(name.trim_start_matches([' ', '\t', ':']).to_owned())
     }
 
     /// Physical memory in bytes.
