@@ -1,6 +1,11 @@
 //! `wootz check`: the conformance suite, on the user's own machine.
 
-use std::io::Write;
+use std::{
+    fmt::Write as _,
+    io::Write,
+    panic::resume_unwind,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -25,7 +30,7 @@ struct Row {
 }
 
 pub fn run(args: &Check) -> Result<(), Failure> {
-    let mut checks: Vec<(Device, &'static table::Row, DType)> = Vec::new();
+    let mut checks: Vec<Case> = Vec::new();
     for device in devices::open_or_all(args.device.as_deref())? {
         for op in table::rows().filter(|row| args.op.is_none_or(|op| op == row.name)) {
             let dtypes = op.dtypes_on(device).iter();
@@ -38,14 +43,40 @@ pub fn run(args: &Check) -> Result<(), Failure> {
         return Err(Failure::Input(format!("no kernel of {op} for {device}")));
     }
     let progress = ProgressBar::new(checks.len() as u64);
-    let mut outcomes = Vec::new();
-    for (device, op, dtype) in checks {
-        outcomes.push(conformance::check(device, op, dtype));
-        progress.inc(1);
-    }
+    let outcomes = run_all(&checks, &progress);
     progress.finish_and_clear();
     print(args.json, &outcomes)?;
     verdict(&outcomes)
+}
+
+/// One op in one element type on one device.
+type Case = (Device, &'static table::Row, DType);
+
+/// Runs the checks on as many threads as there are cores, each with streams of its own: what a
+/// device has to compile, it compiles side by side. The outcomes are in the order of the checks.
+fn run_all(checks: &[Case], progress: &ProgressBar) -> Vec<Outcome> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&(device, op, dtype)) = checks.get(i) else {
+                return done;
+            };
+            done.push((i, conformance::check(device, op, dtype)));
+            progress.inc(1);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut all: Vec<(usize, Outcome)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let done = workers.into_iter().map(|worker| worker.join());
+        // A check that panics is a fault of this program, and goes on as one.
+        done.flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    });
+    all.sort_by_key(|&(i, _)| i);
+    all.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 fn print(json: bool, outcomes: &[Outcome]) -> Result<(), Failure> {
@@ -90,21 +121,22 @@ fn row(outcome: &Outcome) -> Row {
     }
 }
 
-/// The first failure in words, so that it is seen without reading the table.
+/// Each failed check in words.
 fn verdict(outcomes: &[Outcome]) -> Result<(), Failure> {
     let failed: Vec<&Outcome> = outcomes
         .iter()
         .filter(|outcome| outcome.failed > 0)
         .collect();
-    let Some(first) = failed.first() else {
+    if failed.is_empty() {
         return Ok(());
-    };
-    let Outcome {
-        op, device, dtype, ..
-    } = first;
-    let what = first.failure.as_deref().unwrap_or("no result");
-    let count = format!("{} of {} checks failed", failed.len(), outcomes.len());
-    Err(Failure::Check(format!(
-        "{count}; the first is {op} {dtype} on {device}: {what}"
-    )))
+    }
+    let mut text = format!("{} of {} checks failed", failed.len(), outcomes.len());
+    for outcome in failed {
+        let Outcome {
+            op, device, dtype, ..
+        } = outcome;
+        let what = outcome.failure.as_deref().unwrap_or("no result");
+        let _ = write!(text, "\n  {op} {dtype} on {device}: {what}");
+    }
+    Err(Failure::Check(text))
 }

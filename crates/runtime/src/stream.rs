@@ -120,6 +120,16 @@ pub(crate) struct Core {
     pool: Pool,
     waits: Waits,
     recorder: Option<Recorder>,
+    refusals: Refusals,
+}
+
+/// Where kernels that run after their submission has returned note what they refused.
+#[derive(Default)]
+struct Refusals {
+    /// A u32 that keeps the greatest of `u32::MAX - element`; made on first use.
+    mark: Option<Buffer>,
+    /// The kernel that may have noted something since the mark was last looked at.
+    noted_by: Option<&'static str>,
 }
 
 /// A stream's place in its device: the public part and the owner's part.
@@ -149,6 +159,7 @@ impl Slot {
             pool: Pool::new(),
             waits: Waits::new(index),
             recorder: None,
+            refusals: Refusals::default(),
         };
         Ok(Slot {
             shared,
@@ -386,6 +397,57 @@ impl Stream {
         Ok(buffer)
     }
 
+    /// A `u32` for `kernel` to note in what it refuses: the greatest of `u32::MAX - element` for
+    /// each element that it cannot use. What is noted is reported by [`Stream::synchronize`] and
+    /// [`Stream::report_refusals`]; what a replayed graph's kernels note is not.
+    pub fn refusals(&self, kernel: &'static str) -> Result<Buffer> {
+        if self.core().recorder.is_some() {
+            return self.allocate(size_of::<u32>());
+        }
+        let known = self.core().refusals.mark.clone();
+        if let Some(mark) = known {
+            self.core().refusals.noted_by = Some(kernel);
+            return Ok(mark);
+        }
+        let mark = self.upload(&0u32.to_ne_bytes())?;
+        self.core().refusals = Refusals {
+            mark: Some(mark.clone()),
+            noted_by: Some(kernel),
+        };
+        Ok(mark)
+    }
+
+    /// Reports, once, what a kernel of this stream refused.
+    fn report(&self) -> Result<()> {
+        let mut core = self.core();
+        let (noted_by, mark) = (core.refusals.noted_by.take(), core.refusals.mark.clone());
+        drop(core);
+        let (Some(kernel), Some(mark)) = (noted_by, mark) else {
+            return Ok(());
+        };
+        let mut word = [0; size_of::<u32>()];
+        mark.read(0, &mut word)?;
+        let left = u32::from_ne_bytes(word);
+        if left == 0 {
+            return Ok(());
+        }
+        // The next kernel gets a mark without a note.
+        self.core().refusals.mark = None;
+        let element = u64::from(u32::MAX - left);
+        Err(Error::Refused { kernel, element })
+    }
+
+    /// Reports, once, what a kernel of the thread's current stream on `device` refused. Waits for
+    /// that kernel, and only if there may be something to report.
+    pub fn report_refusals(device: Device) -> Result<()> {
+        let mut outcome = Ok(());
+        current::find(device, |stream| {
+            outcome = stream.report();
+            outcome.is_ok()
+        });
+        outcome
+    }
+
     /// A mark after all that this stream was given so far.
     pub fn event(&self) -> Event {
         Event::new(self.shared(), self.shared().timeline.submitted())
@@ -405,7 +467,8 @@ impl Stream {
 
     /// Blocks until all that this stream was given is done.
     pub fn synchronize(&self) -> Result<()> {
-        self.event().wait()
+        self.event().wait()?;
+        self.report()
     }
 
     pub(crate) fn start_recording(&self, recorder: Recorder) -> Result<()> {

@@ -24,7 +24,6 @@ mod display;
 mod dtype;
 mod error;
 mod graph;
-#[cfg(feature = "emulated")]
 pub mod kernels;
 mod layout;
 pub mod ops;

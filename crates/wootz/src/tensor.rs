@@ -138,6 +138,7 @@ impl Tensor {
                 .buffer
                 .read(whole.byte_offset(), bytemuck::cast_slice_mut(&mut values))?;
         }
+        Stream::report_refusals(self.device())?;
         Ok(values)
     }
 
@@ -152,6 +153,25 @@ impl Tensor {
                 expected: "one element".to_owned(),
             }),
         }
+    }
+
+    /// The same elements on `device`: the tensor itself if it is there already, else a copy that
+    /// goes through this process's memory.
+    pub fn to_device(&self, device: Device) -> Result<Tensor> {
+        if self.device() == device {
+            return Ok(self.clone());
+        }
+        let whole = self.contiguous()?;
+        let mut bytes = vec![0; whole.count() * self.dtype.size()];
+        if !bytes.is_empty() {
+            whole.buffer.read(whole.byte_offset(), &mut bytes)?;
+        }
+        let buffer = Stream::with_current(device, |stream| stream.upload(&bytes))?;
+        Ok(Tensor {
+            buffer,
+            dtype: self.dtype,
+            layout: Layout::contiguous(self.shape()),
+        })
     }
 
     /// Blocks until the elements are there.

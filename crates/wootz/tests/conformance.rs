@@ -9,6 +9,8 @@ use wootz::{Device, conformance, table};
 /// The checks are shared out among as many threads as there are cores.
 #[test]
 fn every_op_conforms() {
+    #[cfg(feature = "emulated")]
+    wootz::kernels::compile_for_emulator().unwrap_or_else(|error| panic!("{error}"));
     let checks: Vec<_> = Device::list()
         .into_iter()
         .flat_map(|device| table::rows().map(move |row| (device, row)))

@@ -103,6 +103,9 @@ inline void store(T* to, const Pack<T, count>& pack) {
 // Whole values in and out of scratch memory.
 template <typename T> inline void put(scratch T* to, T value) { *to = value; }
 template <typename T> inline T get(scratch const T* from) { return *from; }
+// In and out of device memory.
+template <typename T> inline void keep(device T* to, T value) { *to = value; }
+template <typename T> inline T kept(device const T* from) { return *from; }
 
 inline u32 atomic_add(u32* at, u32 value) { return atomicAdd(at, value); }
 inline u32 atomic_max(u32* at, u32 value) { return atomicMax(at, value); }
@@ -184,6 +187,57 @@ inline void multiply_add(Place at, SimdTile<f32, TM, TN>& c, const f32* a, u32 a
       }
     }
   }
+}
+
+// The larger and the smaller; NaN wins over everything.
+inline f32 larger(f32 a, f32 b) {
+  f32 value;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(value) : "f"(a), "f"(b));
+  return value;
+}
+inline f32 smaller(f32 a, f32 b) {
+  f32 value;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(value) : "f"(a), "f"(b));
+  return value;
+}
+inline f32 exp2_fast(f32 x) {
+  f32 value;
+  asm("ex2.approx.f32 %0, %1;" : "=f"(value) : "f"(x));
+  return value;
+}
+inline f32 reciprocal_fast(f32 x) {
+  f32 value;
+  asm("rcp.approx.f32 %0, %1;" : "=f"(value) : "f"(x));
+  return value;
+}
+
+// Values of f32 as a pack of T: those of half the width are rounded two at a time.
+template <typename T, u32 count> struct Narrow {
+  static Pack<T, count> of(const f32* from) {
+    Pack<T, count> pack;
+    UNROLL for (u32 i = 0; i < count; ++i) pack.at[i] = T(from[i]);
+    return pack;
+  }
+};
+#define NARROW(T, instruction)                                                        \
+  template <u32 count> struct Narrow<T, count> {                                      \
+    static Pack<T, count> of(const f32* from) {                                       \
+      Pack<T, count> pack;                                                            \
+      UNROLL for (u32 i = 0; i + 1 < count; i += 2) {                                 \
+        u32 both;                                                                     \
+        asm(instruction " %0, %1, %2;" : "=r"(both) : "f"(from[i + 1]), "f"(from[i])); \
+        pack.at[i].bits = u16(both);                                                  \
+        pack.at[i + 1].bits = u16(both >> 16);                                        \
+      }                                                                               \
+      if (count % 2) pack.at[count - 1] = T(from[count - 1]);                         \
+      return pack;                                                                    \
+    }                                                                                 \
+  };
+NARROW(f16, "cvt.rn.f16x2.f32")
+NARROW(bf16, "cvt.rn.bf16x2.f32")
+#undef NARROW
+template <typename T, u32 count> inline Pack<T, count> narrow(const f32* from) {
+  return Narrow<T, count>::of(from);
 }
 
 inline f32 fused(f32 a, f32 b, f32 c) { return __fmaf_rn(a, b, c); }

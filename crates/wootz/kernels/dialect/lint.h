@@ -62,6 +62,8 @@ template <u32 count, typename T> void store(device T* to, thread const Pack<T, c
 
 template <typename T> void put(scratch T* to, T value);
 template <typename T> T get(scratch const T* from);
+template <typename T> void keep(device T* to, T value);
+template <typename T> T kept(device const T* from);
 
 u32 atomic_add(device u32* at, u32 value);
 u32 atomic_max(device u32* at, u32 value);
@@ -85,6 +87,12 @@ void set(thread SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e, f32 value);
 template <typename T, u32 TM, u32 TN>
 void multiply_add(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a, u32 a_step,
                   scratch const T* b, u32 b_step);
+
+f32 larger(f32 a, f32 b);
+f32 smaller(f32 a, f32 b);
+f32 exp2_fast(f32 x);
+f32 reciprocal_fast(f32 x);
+template <typename T, u32 count> Pack<T, count> narrow(thread const f32* from);
 
 f32 fused(f32 a, f32 b, f32 c);
 f32 sqrt_precise(f32 x);

@@ -5,10 +5,32 @@ namespace wootz {
 
 inline f32 absolute(f32 x) { return bits_as<f32>(bits_as<u32>(x) & 0x7fffffffu); }
 
+// A number as the sum of two floats: about 48 bits of it.
+struct Two {
+  f32 high;
+  f32 low;
+};
+
+inline Two two_sum(f32 a, f32 b) {
+  f32 sum = a + b, part = sum - a;
+  Two two = {sum, (a - (sum - part)) + (b - part)};
+  return two;
+}
+inline Two two_product(f32 a, f32 b) {
+  f32 product = a * b;
+  Two two = {product, fused(a, b, -product)};
+  return two;
+}
+// Where the sum is no number of finite size, neither is what was lost of it.
+inline f32 one_of(Two two) {
+  f32 sum = two.high + two.low;
+  return is_nan(sum) ? two.high : sum;
+}
+
 // log(1 + x): the rounding of 1 + x is undone by the ratio of x to what was really added.
 inline f32 log1p_precise(f32 x) {
   f32 sum = 1.0f + x;
-  if (sum == 1.0f || is_inf(sum)) return x;
+  if (sum == 1.0f || (is_inf(sum) && x > 0.0f)) return x;
   f32 added = sum - 1.0f;
   return log_precise(sum) * (x / added);
 }
@@ -34,10 +56,9 @@ inline f32 erf_ratio(f32 square) {
   return fused(p, square, 1.128379167e+00f);
 }
 
-// erfc(x) for x >= 0.5: exp(-x * x) times a polynomial in (x - 2) / (x + 2) (fitted on
+// erfc(x) / exp(-x * x) for x >= 0.5, as a polynomial in t = (x - 2) / (x + 2) (fitted on
 // 0.5 ... 10.2, relative error 2e-9; beyond it the exponential is 0).
-inline f32 erfc_tail(f32 x) {
-  f32 t = (x - 2.0f) / (x + 2.0f);
+inline f32 erfc_ratio(f32 t) {
   f32 p = 1.468386319e-04f;
   p = fused(p, t, 6.256025651e-05f);
   p = fused(p, t, -9.715909054e-04f);
@@ -47,7 +68,10 @@ inline f32 erfc_tail(f32 x) {
   p = fused(p, t, -7.897845963e-02f);
   p = fused(p, t, 2.416581597e-01f);
   p = fused(p, t, -4.271858498e-01f);
-  p = fused(p, t, 2.553956766e-01f);
+  return fused(p, t, 2.553956766e-01f);
+}
+inline f32 erfc_tail(f32 x) {
+  f32 p = erfc_ratio((x - 2.0f) / (x + 2.0f));
   // The exponential would magnify the rounding of x * x: that rounding is taken back.
   f32 square = x * x, lost = fused(x, x, -square);
   f32 power = exp_precise(-square);
@@ -74,6 +98,50 @@ inline f32 erf_precise(f32 x) {
 inline f32 sigmoid(f32 x) {
   f32 power = exp_precise(-absolute(x));
   return (x < 0.0f ? power : 1.0f) / (1.0f + power);
+}
+
+// a / d for a d of 1 ... 2: as good as a division, from an approximation and what it misses.
+inline f32 over(f32 a, f32 d) {
+  f32 inverse = reciprocal_fast(d), quotient = a * inverse;
+  return fused(fused(-quotient, d, a), inverse, quotient);
+}
+
+// x * sigmoid(w), where x and w have one sign and an infinite w comes with an infinite x.
+inline f32 gate(f32 x, f32 w) {
+  f32 power = exp_precise(-absolute(w));
+  f32 value = over(w < 0.0f ? x * power : x, 1.0f + power);
+  return w > 120.0f ? x : value;
+}
+
+inline f32 silu(f32 x) {
+  if (x > -80.0f || is_nan(x)) return gate(x, x);
+  // The sigmoid, but not the product, would be too small to keep its digits.
+  f32 root = exp_precise(0.5f * x);
+  return x < -240.0f ? -0.0f : x * root * root;
+}
+
+// x / 2 * erfc(-x / sqrt 2): of a small x by erf, of others by what is missing from 0 or x. The
+// rounding of x * x, which the exponential would magnify, is taken back.
+inline f32 gelu(f32 x) {
+  f32 size = smaller(absolute(x), 16.0f), half_size = 0.5f * size;
+  f32 square = half_size * size, lost = fused(half_size, size, -square);
+  f32 z = size * 0.70710678118654752f;
+  f32 erf = z * erf_ratio(square);
+  f32 near = 0.5f * x * (1.0f + (x < 0.0f ? -erf : erf));
+  f32 exponent = -1.44269504f * square;
+  f32 rest = fused(-1.44269504f, square, -exponent);
+  rest = fused(-1.92596303e-8f, square, rest);
+  rest = fused(-1.44269504f, lost, rest);
+  f32 power = exp2_fast(exponent);
+  power = fused(power, 0.693147181f * rest, power);
+  f32 tail = half_size * erfc_ratio((z - 2.0f) * reciprocal_fast(z + 2.0f)) * power;
+  return size < 1.0f ? near : (x < 0.0f ? -tail : x - tail);
+}
+
+inline f32 gelu_tanh(f32 x) {
+  if (x < -30.0f) return -0.0f;
+  if (x > 30.0f || is_nan(x)) return x;
+  return gate(x, 1.5957691216057308f * fused(0.044715f * x * x, x, x));
 }
 
 // log(1 + exp(x))

@@ -127,6 +127,9 @@ inline void store(device T* to, thread const Pack<T, count>& pack) {
 // Whole values in and out of scratch memory.
 template <typename T> inline void put(scratch T* to, T value) { *to = value; }
 template <typename T> inline T get(scratch const T* from) { return *from; }
+// In and out of device memory.
+template <typename T> inline void keep(device T* to, T value) { *to = value; }
+template <typename T> inline T kept(device const T* from) { return *from; }
 
 #define ATOMICS(space)                                                                     \
   inline u32 atomic_add(space u32* at, u32 value) {                                        \
@@ -200,6 +203,19 @@ inline void multiply_add(Place at, thread SimdTile<T, TM, TN>& c, scratch const 
       }
     }
   }
+}
+
+// The larger and the smaller; NaN wins over everything.
+inline f32 larger(f32 a, f32 b) { return (a > b || a != a) ? a : b; }
+inline f32 smaller(f32 a, f32 b) { return (a < b || a != a) ? a : b; }
+inline f32 exp2_fast(f32 x) { return metal::fast::exp2(x); }
+inline f32 reciprocal_fast(f32 x) { return metal::fast::divide(1.0f, x); }
+
+// Values of f32 as a pack of T.
+template <typename T, u32 count> inline Pack<T, count> narrow(thread const f32* from) {
+  Pack<T, count> pack;
+  UNROLL for (u32 i = 0; i < count; ++i) pack.at[i] = T(from[i]);
+  return pack;
 }
 
 inline f32 fused(f32 a, f32 b, f32 c) { return metal::fma(a, b, c); }

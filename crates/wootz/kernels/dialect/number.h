@@ -18,6 +18,9 @@ inline f32 not_a_number() { return bits_as<f32>(0x7fc00000u); }
 inline bool is_nan(f32 x) { return (bits_as<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 inline bool is_inf(f32 x) { return (bits_as<u32>(x) & 0x7fffffffu) == 0x7f800000u; }
 
+// 2 to a power of -126 ... 127
+inline f32 power_of_two(i32 power) { return bits_as<f32>(u32(power + 127) << 23); }
+
 // The ends of a type: what max and min start from.
 template <typename T> struct Ends;
 template <> struct Ends<f32> {
@@ -35,6 +38,10 @@ template <> struct Ends<u32> {
 template <> struct Ends<i64> {
   static i64 least() { return -0x7fffffffffffffffL - 1; }
   static i64 greatest() { return 0x7fffffffffffffffL; }
+};
+template <> struct Ends<u64> {
+  static u64 least() { return 0u; }
+  static u64 greatest() { return ~u64(0); }
 };
 template <> struct Ends<u8> {
   static u8 least() { return 0; }

@@ -15,6 +15,14 @@ inline scratch T* scratch_at(Place at, u32 byte) {
   return reinterpret_cast<scratch T*>(at.memory + byte);
 }
 
+// The lanes of a whole grid share work out one by one: where a lane starts, and its next.
+template <typename Index> inline Index first_of_lane(Place at) {
+  return Index(at.group) * at.lanes + at.lane;
+}
+template <typename Index> inline Index lane_stride(Place at) {
+  return Index(at.groups) * at.lanes;
+}
+
 template <typename T>
 inline T broadcast(Place at, T value, u32 from) {
   return shuffle(at, value, from);

@@ -119,8 +119,27 @@ struct Minimum {
   }
 };
 
+// Of integers by squaring; 1 over a power is whole for 1 and -1 only.
+template <typename W> struct PowerOf {
+  static W of(W a, W b) {
+    typedef typename Wrapping<W>::type U;
+    if (b < W(0)) {
+      if (a == W(1)) return a;
+      return a == W(-1) ? ((b & W(1)) != W(0) ? a : W(1)) : W(0);
+    }
+    U result = U(1), base = U(a);
+    for (U left = U(b); left != U(0); left = left >> 1) {
+      if ((left & U(1)) != U(0)) result = U(result * base);
+      base = U(base * base);
+    }
+    return W(result);
+  }
+};
+template <> struct PowerOf<f32> {
+  static f32 of(f32 a, f32 b) { return pow_precise(a, b); }
+};
 struct Pow {
-  template <typename T> static T of(T a, T b) { return T(pow_precise(f32(a), f32(b))); }
+  template <typename T> static T of(T a, T b) { return T(PowerOf<wide<T>>::of(widen(a), widen(b))); }
 };
 struct Atan2 {
   template <typename T> static T of(T a, T b) { return T(atan2_precise(f32(a), f32(b))); }

@@ -1,72 +1,69 @@
-// index_select, gather and scatter along an axis.
+// gather, index_select, embedding and scatter along an axis, for any strides.
 //
-// Tensors are seen as [outer, axis, inner]. An index outside its axis reads as zero and writes
-// nowhere; the caller is told through `bad`, which counts them.
+// p.wholes: 0 the size of the axis, which indices must lie under. An index outside of it is left
+// out and noted: `refused` keeps the least number of such an element.
 
 #include "ops/binary.h"
 #include "tile/walk.h"
 
 namespace wootz {
 
-// The position that an index names, or -1. A negative index counts from the end.
-inline i64 position(i64 index, u64 size) {
-  if (index < 0) index += i64(size);
-  return index >= 0 && u64(index) < size ? index : -1;
+inline void refuse(device u32* refused, u64 element) {
+  // The least of several: the greatest of what is left of a u32. 0 is none.
+  u32 number = element < 0xfffffffeu ? u32(element) : 0xfffffffeu;
+  atomic_max(refused, 0xffffffffu - number);
 }
 
-// y[o, j, i] = x[o, index[j], i]: whole rows of `inner` elements (an embedding's, say).
-template <typename T, typename I, u32 VEC>
-inline void index_select(Place at, device const T* x, device const I* index, device T* y,
-                         device u32* bad, constant IndexParams& p) {
-  u64 packs = p.inner / VEC;
-  u64 total = p.outer * p.indices * packs;
-  for (u64 n = first_pack<u64>(at); n < total; n += pack_stride<u64>(at)) {
-    u64 row = n / packs, inner = (n - row * packs) * VEC;
-    u64 outer = row / p.indices, j = row - outer * p.indices;
-    i64 from = position(i64(index[j]), p.size);
-    Pack<T, VEC> pack;
-    if (from >= 0) {
-      pack = load<VEC>(x + ((outer * p.size + u64(from)) * p.inner + inner));
-    } else {
-      UNROLL for (u32 k = 0; k < VEC; ++k) pack.at[k] = T(0.0f);
-      if (inner == 0) atomic_add(bad, 1u);
-    }
-    store(y + (row * p.inner + inner), pack);
-  }
-}
-
-// y[o, j, i] = x[o, index[o, j, i], i]
-template <typename T, typename I>
-inline void gather(Place at, device const T* x, device const I* index, device T* y,
-                   device u32* bad, constant IndexParams& p) {
-  u64 total = p.outer * p.indices * p.inner;
-  for (u64 n = first_pack<u64>(at); n < total; n += pack_stride<u64>(at)) {
-    u64 row = n / p.inner, inner = n - row * p.inner;
-    u64 outer = row / p.indices;
-    i64 from = position(i64(index[n]), p.size);
-    if (from < 0) atomic_add(bad, 1u);
-    y[n] = from < 0 ? T(0.0f) : x[(outer * p.size + u64(from)) * p.inner + inner];
-  }
-}
-
-// y[o, index[o, j, i], i] = Op(that, x[o, j, i]) for j in order, y holding the base at first.
-// A lane owns a column (o, i) of y and goes through its indices, so that the sum of many updates
-// to one element has the same bits every time.
-template <typename Op, typename T, typename I>
-inline void scatter(Place at, device const T* x, device const I* index, device T* y,
-                    device u32* bad, constant IndexParams& p) {
-  u64 columns = p.outer * p.inner;
-  for (u64 n = first_pack<u64>(at); n < columns; n += pack_stride<u64>(at)) {
-    u64 outer = n / p.inner, inner = n - outer * p.inner;
-    for (u64 j = 0; j < p.indices; ++j) {
-      u64 from = (outer * p.indices + j) * p.inner + inner;
-      i64 to = position(i64(index[from]), p.size);
-      if (to < 0) {
-        atomic_add(bad, 1u);
+// y = x at the lane of the place, p.wholes[1] elements further for each step of the index there.
+// Operands are y, the lanes of x, and the indices. Elements are only moved.
+template <typename T, typename I, u32 VEC, typename Index>
+inline void pick(Place at, device const T* x, device const I* index, device T* y,
+                 device u32* refused, constant WalkParams& p) {
+  for (Index n = first_of_lane<Index>(at); n < Index(p.total); n += lane_stride<Index>(at)) {
+    Spot<3> spot = locate<3, VEC>(n, p);
+    i64 step = inner_stride(p, 1), to = inner_stride(p, 0), from = inner_stride(p, 2);
+    if (VEC > 1) {
+      // One index for the whole pack.
+      i64 picked = i64(index[spot.offset[2]]);
+      if (u64(picked) >= u64(p.wholes[0])) {
+        refuse(refused, u64(n));
         continue;
       }
-      u64 place = (outer * p.size + u64(to)) * p.inner + inner;
-      y[place] = Op::of(y[place], x[from]);
+      Pack<T, VEC> pack = fetch<VEC>(x + (spot.offset[1] + picked * p.wholes[1]), step, spot.count);
+      put_pack(y + spot.offset[0], pack, to, spot.count);
+      continue;
+    }
+    i64 picked = i64(index[spot.offset[2]]);
+    if (u64(picked) >= u64(p.wholes[0])) {
+      refuse(refused, u64(n));
+    } else {
+      y[spot.offset[0]] = x[spot.offset[1] + picked * p.wholes[1]];
+    }
+  }
+}
+
+// What becomes of what is there when another comes.
+struct Replace {
+  template <typename T> static T of(T, T x) { return x; }
+};
+
+// Lets elements of `x` meet those of `y`. Operands are the lanes of y, the indices and x, all at
+// the first index of the axis, along which there are p.wholes[1] indices; p.wholes 2, 3 and 4 are
+// the steps of y, the indices and x there. A lane of the grid goes through a whole lane of the
+// indices, so that what meets in one place does so in order.
+template <typename Meet, typename T, typename I, typename Index>
+inline void scatter(Place at, device const T* x, device const I* index, device T* y,
+                    device u32* refused, constant WalkParams& p) {
+  for (Index n = first_of_lane<Index>(at); n < Index(p.total); n += lane_stride<Index>(at)) {
+    Spot<3> spot = locate<3, 1>(n, p);
+    for (i64 j = 0; j < p.wholes[1]; ++j) {
+      i64 to = i64(index[spot.offset[1] + j * p.wholes[3]]);
+      if (u64(to) >= u64(p.wholes[0])) {
+        refuse(refused, u64(n) * u64(p.wholes[1]) + u64(j));
+        continue;
+      }
+      device T* there = y + (spot.offset[0] + to * p.wholes[2]);
+      *there = Meet::of(*there, x[spot.offset[2] + j * p.wholes[4]]);
     }
   }
 }

@@ -1,179 +1,141 @@
-// Reductions: rows (the reduced elements are neighbours), columns (they are a row apart), and any
-// axes (they are wherever strides say).
+// Reductions: rows (the folded elements are neighbours) and columns (they are a row apart).
 //
-// A Fold says what a reduction is: its State, `none`, `of(x, index)` for one element, `join`,
-// `across` (see tile/reduce.h) and `finish(state, count)`. Elements come as wide<T>.
+// x is [outer, length, inner], folded over `length`; rows have an inner size of 1. A fold that is
+// too long for one team is cut into `parts` of `part` elements each, whose states are joined by a
+// kernel of its own.
 
+#include "tile/fold.h"
 #include "tile/team.h"
-#include "tile/walk.h"
 
 namespace wootz {
 
-// A Fold that joins elements as they are.
-template <typename Op, typename W> struct Plain : Op {
-  static W of(W x, u64) { return x; }
-  static W finish(W state, u64) { return state; }
-};
-template <typename W> struct FoldSum : Plain<Sum<W>, W> {};
-template <typename W> struct FoldProduct : Plain<Product<W>, W> {};
-template <typename W> struct FoldMax : Plain<Max<W>, W> {};
-template <typename W> struct FoldMin : Plain<Min<W>, W> {};
+// Elements that a lane fetches before it folds them.
+enum : u32 { AHEAD = 4 };
 
-template <typename W> struct FoldMean : Sum<W> {
-  static W of(W x, u64) { return x; }
-  static W finish(W state, u64 count) { return state / W(count); }
-};
-// The Euclidean norm.
-template <typename W> struct FoldNorm : Sum<W> {
-  static W of(W x, u64) { return x * x; }
-  static W finish(W state, u64) { return sqrt_precise(state); }
-};
-template <typename W> struct FoldAny : Max<u32> {
-  static u32 of(W x, u64) { return x != W(0); }
-  static u8 finish(u32 state, u64) { return u8(state); }
-};
-template <typename W> struct FoldAll : Min<u32> {
-  static u32 none() { return 1; }
-  static u32 of(W x, u64) { return x != W(0); }
-  static u8 finish(u32 state, u64) { return u8(state); }
-};
-
-// A value and where it was first seen.
-template <typename W> struct Found {
-  W value;
-  u64 index;
-};
-// The first place of the largest (or smallest) element; the first NaN if there is one.
-template <typename W, bool largest> struct FoldArg {
-  typedef Found<W> State;
-  static State none() {
-    State state = {W(0), ~u64(0)};
-    return state;
-  }
-  static State of(W x, u64 index) {
-    State state = {x, index};
-    return state;
-  }
-  static bool before(State a, State b) {
-    if (a.index == ~u64(0) || b.index == ~u64(0)) return b.index == ~u64(0);
-    bool a_nan = a.value != a.value, b_nan = b.value != b.value;
-    if (a_nan != b_nan) return a_nan;
-    if (a_nan || a.value == b.value) return a.index < b.index;
-    return largest ? a.value > b.value : a.value < b.value;
-  }
-  static State join(State a, State b) { return before(a, b) ? a : b; }
-  static State across(Place at, State state, u32 mask) {
-    State other = {shuffle_xor(at, state.value, mask), shuffle_xor(at, state.index, mask)};
-    return other;
-  }
-  static i64 finish(State state, u64) { return i64(state.index); }
-};
-template <typename W> struct FoldArgMax : FoldArg<W, true> {};
-template <typename W> struct FoldArgMin : FoldArg<W, false> {};
-
-// Count, mean and sum of squared differences from it; two of them join without cancellation.
-struct Moments {
-  f32 count;
-  f32 mean;
-  f32 squares;
-};
-struct JoinMoments {
-  typedef Moments State;
-  static Moments none() {
-    Moments state = {0.0f, 0.0f, 0.0f};
-    return state;
-  }
-  static Moments join(Moments a, Moments b) {
-    f32 count = a.count + b.count;
-    if (count == 0.0f) return a;
-    f32 apart = b.mean - a.mean;
-    // Symmetric in a and b, so that lanes agree on every bit.
-    f32 mean = (a.count * a.mean + b.count * b.mean) / count;
-    if (a.count == b.count) mean = 0.5f * a.mean + 0.5f * b.mean;
-    f32 squares = (a.squares + b.squares) + apart * apart * (a.count * b.count / count);
-    Moments state = {count, mean, squares};
-    return state;
-  }
-  static Moments across(Place at, Moments s, u32 mask) {
-    Moments other = {shuffle_xor(at, s.count, mask), shuffle_xor(at, s.mean, mask),
-                     shuffle_xor(at, s.squares, mask)};
-    return other;
-  }
-};
-
-// Folds the elements that this lane has of a row.
-template <typename Fold, typename T, u32 VEC, typename Team>
-inline typename Fold::State fold_row(thread const Team& team, device const T* x, u64 length) {
+// Folds what this lane has of a row's elements `from` to `end`.
+template <typename Fold, typename W, typename T, u32 VEC, typename Team>
+inline typename Fold::State fold_row(thread const Team& team, device const T* x, u64 from, u64 end,
+                                     constant ReduceParams& p) {
   typename Fold::State state = Fold::none();
-  for (u64 start = u64(team.rank) * VEC; start < length; start += u64(team.size) * VEC) {
+  u64 step = u64(team.size) * VEC, start = from + u64(team.rank) * VEC;
+  if (start >= end) return state;
+  W first = W(widen(x[0]));
+  for (; start + (AHEAD - 1) * step < end; start += AHEAD * step) {
+    Pack<T, VEC> pack[AHEAD];
+    UNROLL for (u32 j = 0; j < AHEAD; ++j) pack[j] = load<VEC>(x + (start + j * step));
+    UNROLL for (u32 j = 0; j < AHEAD; ++j) {
+      UNROLL for (u32 i = 0; i < VEC; ++i) {
+        state = Fold::add(state, W(widen(pack[j].at[i])), start + j * step + i, first, p);
+      }
+    }
+  }
+  for (; start < end; start += step) {
     Pack<T, VEC> pack = load<VEC>(x + start);
     UNROLL for (u32 i = 0; i < VEC; ++i) {
-      state = Fold::join(state, Fold::of(widen(pack.at[i]), start + i));
+      state = Fold::add(state, W(widen(pack.at[i])), start + i, first, p);
     }
   }
   return state;
 }
 
-template <typename Fold, typename Out, typename T, typename Team, u32 VEC>
+template <typename Fold, typename W, typename Out, typename T, typename Team, u32 VEC>
 inline void reduce_rows(Place at, device const T* x, device Out* y, constant ReduceParams& p) {
   Team team = team_of<Team>(at);
-  for (u64 row = team.row; row < p.outer; row += team.stride) {
-    typename Fold::State state = fold_row<Fold, T, VEC>(team, x + row * p.length, p.length);
+  for (u64 step = 0; team.first + step < p.outer; step += team.stride) {
+    u64 row = team.row + step, end = row < p.outer ? p.length : 0;
+    typename Fold::State state = fold_row<Fold, W, T, VEC>(team, x + row * p.length, 0, end, p);
     state = reduce<Fold>(team, state);
-    if (team.rank == 0) y[row] = Out(Fold::finish(state, p.length));
+    if (team.rank == 0 && row < p.outer) y[row] = Out(Fold::finish(state, p));
   }
 }
 
-// x is [outer, length, inner]: lanes side by side along `inner`, each folding its own column.
-template <typename Fold, typename Out, typename T>
-inline void reduce_columns(Place at, device const T* x, device Out* y, constant ReduceParams& p) {
-  u64 total = p.outer * p.inner;
-  for (u64 i = first_pack<u64>(at); i < total; i += pack_stride<u64>(at)) {
-    u64 outer = i / p.inner;
-    device const T* column = x + (outer * p.length * p.inner + (i - outer * p.inner));
-    typename Fold::State state = Fold::none();
-    for (u64 k = 0; k < p.length; ++k) {
-      state = Fold::join(state, Fold::of(widen(column[k * p.inner]), k));
-    }
-    y[i] = Out(Fold::finish(state, p.length));
-  }
-}
-
-// The variance of rows, divided by the length less p.correction, from the mean: two passes.
-template <typename T, typename Team, u32 VEC>
-inline void variance_rows(Place at, device const T* x, device T* y, constant ReduceParams& p) {
+template <typename Fold, typename W, typename T, typename Team, u32 VEC>
+inline void reduce_row_parts(Place at, device const T* x, device typename Fold::State* states,
+                             constant ReduceParams& p) {
   Team team = team_of<Team>(at);
-  for (u64 row = team.row; row < p.outer; row += team.stride) {
-    device const T* from = x + row * p.length;
-    f32 mean = reduce<Sum<f32>>(team, fold_row<FoldSum<f32>, T, VEC>(team, from, p.length));
-    mean /= f32(p.length);
-    f32 squares = 0.0f;
-    for (u64 start = u64(team.rank) * VEC; start < p.length; start += u64(team.size) * VEC) {
-      Pack<T, VEC> pack = load<VEC>(from + start);
-      UNROLL for (u32 i = 0; i < VEC; ++i) {
-        f32 apart = f32(pack.at[i]) - mean;
-        squares += apart * apart;
+  for (u64 unit = team.row; unit < p.outer * p.parts; unit += team.stride) {
+    u64 row = unit / p.parts, from = (unit - row * p.parts) * p.part;
+    u64 end = from + p.part < p.length ? from + p.part : p.length;
+    typename Fold::State state =
+        fold_row<Fold, W, T, VEC>(team, x + row * p.length, from, end, p);
+    state = reduce<Fold>(team, state);
+    if (team.rank == 0) keep(states + unit, state);
+  }
+}
+
+// A group takes 32 neighbouring columns: each simd folds its share of the rows, and the first one
+// joins what all have found. Gives the state to the lanes of the first simd.
+template <typename Fold, typename W, typename T>
+inline typename Fold::State fold_columns(Place at, device const T* column, bool inside, u64 from,
+                                         u64 end, constant ReduceParams& p) {
+  typename Fold::State state = Fold::none();
+  u64 step = simds(at), k = from + simd_index(at);
+  if (inside && k < end) {
+    W first = W(widen(column[0]));
+    for (; k + (AHEAD - 1) * step < end; k += AHEAD * step) {
+      T ahead[AHEAD];
+      UNROLL for (u32 j = 0; j < AHEAD; ++j) ahead[j] = column[(k + j * step) * p.inner];
+      UNROLL for (u32 j = 0; j < AHEAD; ++j) {
+        state = Fold::add(state, W(widen(ahead[j])), k + j * step, first, p);
       }
     }
-    squares = reduce<Sum<f32>>(team, squares);
-    if (team.rank == 0) y[row] = T(squares / (f32(p.length) - p.correction));
+    for (; k < end; k += step) {
+      state = Fold::add(state, W(widen(column[k * p.inner])), k, first, p);
+    }
+  }
+  scratch typename Fold::State* all = scratch_at<typename Fold::State>(at, 0);
+  scratch_barrier(at);
+  put(all + at.lane, state);
+  scratch_barrier(at);
+  if (simd_index(at) == 0) {
+    for (u32 i = 1; i < simds(at); ++i) {
+      state = Fold::join(state, get(all + (i * SIMD_LANES + at.lane)));
+    }
+  }
+  return state;
+}
+
+template <typename Fold, typename W, typename Out, typename T>
+inline void reduce_columns(Place at, device const T* x, device Out* y, constant ReduceParams& p) {
+  u64 blocks = (p.inner + SIMD_LANES - 1) / SIMD_LANES;
+  for (u64 unit = at.group; unit < p.outer * blocks; unit += at.groups) {
+    u64 outer = unit / blocks, i = (unit - outer * blocks) * SIMD_LANES + simd_lane(at);
+    bool inside = i < p.inner;
+    device const T* column = x + (outer * p.length * p.inner + i);
+    typename Fold::State state = fold_columns<Fold, W>(at, column, inside, 0, p.length, p);
+    if (inside && simd_index(at) == 0) y[outer * p.inner + i] = Out(Fold::finish(state, p));
   }
 }
 
-template <typename T>
-inline void variance_columns(Place at, device const T* x, device T* y, constant ReduceParams& p) {
-  u64 total = p.outer * p.inner;
-  for (u64 i = first_pack<u64>(at); i < total; i += pack_stride<u64>(at)) {
-    u64 outer = i / p.inner;
-    device const T* column = x + (outer * p.length * p.inner + (i - outer * p.inner));
-    f32 mean = 0.0f, squares = 0.0f;
-    for (u64 k = 0; k < p.length; ++k) mean += f32(column[k * p.inner]);
-    mean /= f32(p.length);
-    for (u64 k = 0; k < p.length; ++k) {
-      f32 apart = f32(column[k * p.inner]) - mean;
-      squares += apart * apart;
+template <typename Fold, typename W, typename T>
+inline void reduce_column_parts(Place at, device const T* x, device typename Fold::State* states,
+                                constant ReduceParams& p) {
+  u64 blocks = (p.inner + SIMD_LANES - 1) / SIMD_LANES;
+  for (u64 unit = at.group; unit < p.outer * blocks * p.parts; unit += at.groups) {
+    u64 part = unit % p.parts, block = unit / p.parts;
+    u64 outer = block / blocks, i = (block - outer * blocks) * SIMD_LANES + simd_lane(at);
+    bool inside = i < p.inner;
+    u64 from = part * p.part, end = from + p.part < p.length ? from + p.part : p.length;
+    device const T* column = x + (outer * p.length * p.inner + i);
+    typename Fold::State state = fold_columns<Fold, W>(at, column, inside, from, end, p);
+    if (inside && simd_index(at) == 0) {
+      keep(states + ((outer * p.inner + i) * p.parts + part), state);
     }
-    y[i] = T(squares / (f32(p.length) - p.correction));
+  }
+}
+
+// y[i] = the join of the `parts` states of output i. A simd takes an output.
+template <typename Fold, typename Out>
+inline void reduce_join(Place at, device const typename Fold::State* states, device Out* y,
+                        constant ReduceParams& p) {
+  SimdTeam team = team_of<SimdTeam>(at);
+  for (u64 i = team.row; i < p.outer * p.inner; i += team.stride) {
+    typename Fold::State state = Fold::none();
+    for (u64 part = team.rank; part < p.parts; part += SIMD_LANES) {
+      state = Fold::join(state, kept(states + (i * p.parts + part)));
+    }
+    state = simd_reduce<Fold>(at, state);
+    if (team.rank == 0) y[i] = Out(Fold::finish(state, p));
   }
 }
 

@@ -1,8 +1,7 @@
-// softmax, log_softmax and logsumexp over the rows of a matrix.
+// softmax and log_softmax over the rows of a matrix, or its columns.
 //
 //   softmax(x)     = exp(x - top) / total      top   = max(x)
 //   log_softmax(x) = x - top - log(total)      total = sum(exp(x - top))
-//   logsumexp(x)   = top + log(total), one value a row
 //
 // Held: a team keeps the row in registers. Streamed: a row of any length is read twice.
 
@@ -10,54 +9,46 @@
 
 namespace wootz {
 
+// What a row keeps of each element, what all have in common, and what becomes of both.
 struct Softmax {
-  static f32 of(f32 x, f32 top, f32 total) { return exp_precise(x - top) / total; }
+  static f32 part(f32, f32 power) { return power; }
+  static f32 factor(f32 total, f32) { return 1.0f / total; }
+  static f32 last(f32 part, f32 factor) { return part * factor; }
 };
 struct LogSoftmax {
-  static f32 of(f32 x, f32 top, f32 total) { return (x - top) - log_precise(total); }
-};
-
-// One row's summary. A lane that saw only -inf has total 0, so that it adds nothing.
-struct TopTotal {
-  f32 top;
-  f32 total;
-};
-
-inline f32 term(f32 x, f32 top) { return x == -infinity() ? 0.0f : exp_precise(x - top); }
-
-struct JoinTopTotal {
-  typedef TopTotal State;
-  static TopTotal none() {
-    TopTotal state = {-infinity(), 0.0f};
-    return state;
-  }
-  static TopTotal join(TopTotal a, TopTotal b) {
-    f32 top = Max<f32>::join(a.top, b.top);
-    TopTotal state = {top, rescaled(a, top) + rescaled(b, top)};
-    return state;
-  }
-  static TopTotal across(Place at, TopTotal state, u32 mask) {
-    TopTotal other = {shuffle_xor(at, state.top, mask), shuffle_xor(at, state.total, mask)};
-    return other;
-  }
-  static f32 rescaled(TopTotal state, f32 top) {
-    return state.top == top ? state.total : state.total * exp_precise(state.top - top);
-  }
+  static f32 part(f32 distance, f32) { return distance; }
+  static f32 factor(f32 total, f32 top) { return log_total(total, top); }
+  static f32 last(f32 part, f32 factor) { return part - factor; }
 };
 
 template <typename Out, typename T, typename Team, u32 VEC, u32 PACKS>
 inline void softmax_held(Place at, device const T* x, device T* y, constant SoftmaxParams& p) {
   Team team = team_of<Team>(at);
-  for (u64 r = team.row; r < p.rows; r += team.stride) {
+  RawRow<T, VEC, PACKS> raw;
+  fetch_row(raw, team, x + team.row * p.length, team.row < p.rows ? p.length : 0);
+  for (u64 step = 0; team.first + step < p.rows; step += team.stride) {
+    u64 r = team.row + step, next = r + team.stride;
+    u64 length = r < p.rows ? p.length : 0;
     Row<T, VEC, PACKS> row;
-    load_row(row, team, x + r * p.length, p.length, -infinity());
+    widen_row(row, raw, team, length, -infinity());
+    fetch_row(raw, team, x + next * p.length, next < p.rows ? p.length : 0);
     f32 top = reduce<Max<f32>>(team, fold<Max<f32>>(row));
+    Origin origin = origin_of(top);
     f32 total = 0.0f;
-    UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) total += term(row.at[k], top);
-    total = reduce<Sum<f32>>(team, total);
-    UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) row.at[k] = Out::of(row.at[k], top, total);
-    store_row(row, team, y + r * p.length, p.length);
+    UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) {
+      f32 power = term(row.at[k], origin);
+      row.at[k] = Out::part(row.at[k] - top, power);
+      total += power;
+    }
+    f32 factor = Out::factor(reduce<Sum<f32>>(team, total), top);
+    UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) row.at[k] = Out::last(row.at[k], factor);
+    store_row(row, team, y + r * p.length, length);
   }
+}
+
+// An element whose row is known.
+template <typename Out> inline f32 finish(f32 x, f32 top, f32 factor) {
+  return Out::last(Out::part(x - top, term(x, origin_of(top))), factor);
 }
 
 template <typename T, u32 VEC, typename Team>
@@ -68,7 +59,8 @@ inline TopTotal summarize(thread Team& team, device const T* x, u64 length) {
     f32 top = state.top;
     UNROLL for (u32 i = 0; i < VEC; ++i) top = Max<f32>::join(top, f32(pack.at[i]));
     f32 total = JoinTopTotal::rescaled(state, top);
-    UNROLL for (u32 i = 0; i < VEC; ++i) total += term(f32(pack.at[i]), top);
+    Origin origin = origin_of(top);
+    UNROLL for (u32 i = 0; i < VEC; ++i) total += term(f32(pack.at[i]), origin);
     state.top = top;
     state.total = total;
   }
@@ -82,24 +74,48 @@ inline void softmax_streamed(Place at, device const T* x, device T* y, constant 
     device const T* from = x + r * p.length;
     device T* to = y + r * p.length;
     TopTotal state = summarize<T, VEC>(team, from, p.length);
+    f32 factor = Out::factor(state.total, state.top);
     for (u64 start = u64(team.rank) * VEC; start < p.length; start += u64(team.size) * VEC) {
       Pack<T, VEC> pack = load<VEC>(from + start);
       UNROLL for (u32 i = 0; i < VEC; ++i) {
-        pack.at[i] = T(Out::of(f32(pack.at[i]), state.top, state.total));
+        pack.at[i] = T(finish<Out>(f32(pack.at[i]), state.top, factor));
       }
       store<VEC>(to + start, pack);
     }
   }
 }
 
-template <typename T, typename Team, u32 VEC>
-inline void logsumexp(Place at, device const T* x, device T* y, constant SoftmaxParams& p) {
-  Team team = team_of<Team>(at);
-  for (u64 r = team.row; r < p.rows; r += team.stride) {
-    TopTotal state = summarize<T, VEC>(team, x + r * p.length, p.length);
-    // An infinite top is the answer; adding its NaN total would hide it.
-    f32 value = is_inf(state.top) ? state.top : state.top + log_precise(state.total);
-    if (team.rank == 0) y[r] = T(value);
+// Along the columns of [rows, length, inner]: a group takes 32 neighbours, each simd its share of
+// the length.
+template <typename Out, typename T>
+inline void softmax_columns(Place at, device const T* x, device T* y, constant SoftmaxParams& p) {
+  scratch TopTotal* all = scratch_at<TopTotal>(at, 0);
+  u64 blocks = (p.inner + SIMD_LANES - 1) / SIMD_LANES;
+  for (u64 unit = at.group; unit < p.rows * blocks; unit += at.groups) {
+    u64 row = unit / blocks, i = (unit - row * blocks) * SIMD_LANES + simd_lane(at);
+    u64 first = row * p.length * p.inner + i;
+    TopTotal state = JoinTopTotal::none();
+    if (i < p.inner) {
+      for (u64 k = simd_index(at); k < p.length; k += simds(at)) {
+        f32 value = f32(x[first + k * p.inner]), top = Max<f32>::join(state.top, value);
+        state.total = JoinTopTotal::rescaled(state, top) + term(value, origin_of(top));
+        state.top = top;
+      }
+    }
+    scratch_barrier(at);
+    put(all + at.lane, state);
+    scratch_barrier(at);
+    state = get(all + simd_lane(at));
+    for (u32 j = 1; j < simds(at); ++j) {
+      state = JoinTopTotal::join(state, get(all + (j * SIMD_LANES + simd_lane(at))));
+    }
+    f32 factor = Out::factor(state.total, state.top);
+    if (i < p.inner) {
+      for (u64 k = simd_index(at); k < p.length; k += simds(at)) {
+        u64 place = first + k * p.inner;
+        y[place] = T(finish<Out>(f32(x[place]), state.top, factor));
+      }
+    }
   }
 }
 

@@ -29,6 +29,72 @@ template <typename T> struct Min : Scalar<T> {
   static T join(T a, T b) { return (a < b || a != a) ? a : b; }
 };
 
+template <> struct Max<f32> : Scalar<f32> {
+  static f32 none() { return -infinity(); }
+  static f32 join(f32 a, f32 b) { return larger(a, b); }
+};
+template <> struct Min<f32> : Scalar<f32> {
+  static f32 none() { return infinity(); }
+  static f32 join(f32 a, f32 b) { return smaller(a, b); }
+};
+
+// The largest of some numbers, and the sum of their exponentials from there.
+struct TopTotal {
+  f32 top;
+  f32 total;
+};
+
+// Exponentials are powers of two from an origin near the top. Of a small top the origin is its
+// product with log2_e, rounded: the same for all elements, and so of no account in a ratio. Of a
+// large one it is the top itself, from which all that counts is an exact distance away.
+struct Origin {
+  f32 shift;
+  f32 base;
+};
+inline f32 log2_e() { return 1.44269504f; }
+inline Origin origin_of(f32 top) {
+  Origin origin = {0.0f, 0.0f};
+  // Where all are -inf any finite origin makes them add nothing.
+  if (top == -infinity()) return origin;
+  if (absolute(top) < 1048576.0f) {
+    origin.base = top * log2_e();
+  } else {
+    origin.shift = top;
+  }
+  return origin;
+}
+inline f32 term(f32 x, Origin origin) {
+  return exp2_fast(fused(x - origin.shift, log2_e(), -origin.base));
+}
+// How far the top lies above the origin, as a power of two.
+inline f32 apart(f32 top) {
+  return absolute(top) < 1048576.0f ? fused(top, log2_e(), -(top * log2_e())) : 0.0f;
+}
+// The logarithm of what the total would be from the top.
+inline f32 log_total(f32 total, f32 top) { return log_precise(total) - 0.693147181f * apart(top); }
+
+struct JoinTopTotal {
+  typedef TopTotal State;
+  static TopTotal none() {
+    TopTotal state = {-infinity(), 0.0f};
+    return state;
+  }
+  static TopTotal join(TopTotal a, TopTotal b) {
+    f32 top = larger(a.top, b.top);
+    TopTotal state = {top, rescaled(a, top) + rescaled(b, top)};
+    return state;
+  }
+  static TopTotal across(Place at, TopTotal state, u32 mask) {
+    TopTotal other = {shuffle_xor(at, state.top, mask), shuffle_xor(at, state.total, mask)};
+    return other;
+  }
+  static f32 rescaled(TopTotal state, f32 top) {
+    if (state.top == top || state.total == 0.0f) return state.total;
+    f32 power = fused(state.top - top, log2_e(), apart(top) - apart(state.top));
+    return state.total * exp2_fast(power);
+  }
+};
+
 // All lanes of a simd get the result.
 template <typename Op>
 inline typename Op::State simd_reduce(Place at, typename Op::State state) {

@@ -16,17 +16,28 @@ inline u64 pack_start(thread const Team& team, u32 j) {
   return (u64(j) * team.size + team.rank) * VEC;
 }
 
-// Elements past `length` become `fill`.
+// A row as it is in memory: fetched ahead of its turn.
+template <typename T, u32 VEC, u32 PACKS> struct RawRow {
+  Pack<T, VEC> at[PACKS];
+};
+
 template <typename T, u32 VEC, u32 PACKS, typename Team>
-inline void load_row(thread Row<T, VEC, PACKS>& row, thread const Team& team, device const T* from,
-                     u64 length, wide<T> fill) {
+inline void fetch_row(thread RawRow<T, VEC, PACKS>& raw, thread const Team& team,
+                      device const T* from, u64 length) {
   UNROLL for (u32 j = 0; j < PACKS; ++j) {
     u64 start = pack_start<VEC>(team, j);
-    if (start < length) {
-      Pack<T, VEC> pack = load<VEC>(from + start);
-      UNROLL for (u32 i = 0; i < VEC; ++i) row.at[j * VEC + i] = widen(pack.at[i]);
-    } else {
-      UNROLL for (u32 i = 0; i < VEC; ++i) row.at[j * VEC + i] = fill;
+    if (start < length) raw.at[j] = load<VEC>(from + start);
+  }
+}
+
+// Elements past `length` become `fill`.
+template <typename T, u32 VEC, u32 PACKS, typename Team>
+inline void widen_row(thread Row<T, VEC, PACKS>& row, thread const RawRow<T, VEC, PACKS>& raw,
+                      thread const Team& team, u64 length, wide<T> fill) {
+  UNROLL for (u32 j = 0; j < PACKS; ++j) {
+    bool inside = pack_start<VEC>(team, j) < length;
+    UNROLL for (u32 i = 0; i < VEC; ++i) {
+      row.at[j * VEC + i] = inside ? widen(raw.at[j].at[i]) : fill;
     }
   }
 }
@@ -37,8 +48,7 @@ inline void store_row(thread const Row<T, VEC, PACKS>& row, thread const Team& t
   UNROLL for (u32 j = 0; j < PACKS; ++j) {
     u64 start = pack_start<VEC>(team, j);
     if (start < length) {
-      Pack<T, VEC> pack;
-      UNROLL for (u32 i = 0; i < VEC; ++i) pack.at[i] = T(row.at[j * VEC + i]);
+      Pack<T, VEC> pack = narrow<T, VEC>(row.at + j * VEC);
       store<VEC>(to + start, pack);
     }
   }

@@ -67,11 +67,4 @@ inline void put_pack(device T* to, thread const Pack<T, VEC>& pack, i64 stride, 
   }
 }
 
-template <typename Index> inline Index first_pack(Place at) {
-  return Index(at.group) * at.lanes + at.lane;
-}
-template <typename Index> inline Index pack_stride(Place at) {
-  return Index(at.groups) * at.lanes;
-}
-
 }  // namespace wootz

@@ -1,15 +1,27 @@
 //! Instances: the kernels that devices run, as data.
 
-use super::{CStruct, SourceError, source::flatten_family};
+use super::{CStruct, source::flatten_family};
 use std::fmt::Write;
 
 /// How an instance uses a buffer, with the dialect's element type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Buffer {
     /// Only reads it.
-    In(&'static str),
+    In(String),
     /// Writes it, or reads and writes it.
-    Out(&'static str),
+    Out(String),
+}
+
+impl Buffer {
+    /// A buffer that is only read.
+    pub fn input(element: &str) -> Buffer {
+        Buffer::In(element.to_owned())
+    }
+
+    /// A buffer that is written.
+    pub fn output(element: &str) -> Buffer {
+        Buffer::Out(element.to_owned())
+    }
 }
 
 /// One kernel: a body of a family with its template arguments.
@@ -61,10 +73,10 @@ impl Instance {
 /// The source of a module of instances of one family: the whole text that a compiler gets.
 ///
 /// # Panics
-/// If the instances are of different files.
-pub fn module(instances: &[Instance]) -> Result<String, SourceError> {
+/// If the instances are of different files, or of one that is not there.
+pub fn module(instances: &[Instance]) -> String {
     let Some(first) = instances.first() else {
-        return Ok(String::new());
+        return String::new();
     };
     let mut structs: Vec<&CStruct> = vec![];
     for instance in instances {
@@ -75,10 +87,13 @@ pub fn module(instances: &[Instance]) -> Result<String, SourceError> {
     }
     let structs: String = structs.iter().map(|params| params.render()).collect();
     let structs = format!("namespace wootz {{\n{structs}}}\n");
-    let mut text = flatten_family(first.file, &structs)?;
+    let mut text = match flatten_family(first.file, &structs) {
+        Ok(text) => text,
+        Err(error) => panic!("the kernels of this library are part of it: {error}"),
+    };
     text.push_str("using namespace wootz;\n");
     for instance in instances {
         text.push_str(&instance.render());
     }
-    Ok(text)
+    text
 }

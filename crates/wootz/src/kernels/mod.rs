@@ -1,24 +1,125 @@
 //! The one kernel source: families of kernels written in the dialect of `kernels/dialect`, and the
 //! instances of them that devices run.
 //!
-//! An [`Instance`] names a body of a family file with its template arguments, parameter struct and
-//! buffers. [`module`] renders instances to one self-contained text; Metal, NVRTC and the
-//! emulator's compiler all get the same bytes.
+//! An [`Id`] says which kernel; a file for each family has its ids, their [`Instance`]s and the
+//! plans that ask for them. An instance names a body of a family file with its template arguments,
+//! parameter struct and buffers. [`module`] renders instances to one self-contained text; Metal,
+//! NVRTC and the emulator's compiler all get the same bytes.
 
 mod catalogue;
+mod fill;
+mod index;
 mod instance;
+mod library;
+mod matmul;
 mod params;
-pub mod rows;
+mod pointwise;
+mod reduce;
+mod rope;
+mod rows;
 mod source;
 pub mod structs;
+mod transpose;
+mod walk;
 
 pub use catalogue::modules;
+pub use fill::Arange;
+pub(crate) use fill::{arange, fill};
+pub(crate) use index::{Lanes, pick, scatter};
+pub use index::{Pick, Scatter};
 pub use instance::{Buffer, Instance, module};
+#[cfg(feature = "emulated")]
+pub use library::compile_for_emulator;
+pub(crate) use matmul::plan as matmul;
 pub(crate) use params::kernel_params;
 pub use params::{CField, CStruct, KernelParams};
+pub use pointwise::Pointwise;
+pub(crate) use pointwise::{Numbers, plan as pointwise};
+pub(crate) use reduce::Reduction;
+pub use reduce::{Fold, Gives, Reduce, RowStep, Step};
+pub(crate) use rope::{MOST_PAIRS, Places, plan as rope};
+pub use rows::{Columns, RowOp, RowWay, Rows, Team};
+pub(crate) use rows::{NormShape, norm, softmax};
 pub use source::{SourceError, flatten};
+pub(crate) use transpose::copy;
 
 use crate::DType;
+use wootz_runtime::{Body, Grid, Kernel, Plan};
+
+/// Which kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Id {
+    /// Element by element.
+    Pointwise(Pointwise),
+    /// Over rows.
+    Rows(Rows),
+    /// Over columns.
+    Columns(Columns),
+    /// Many elements to one.
+    Reduce(Reduce),
+    /// By index.
+    Pick(Pick),
+    /// To where an index says.
+    Scatter(Scatter),
+    /// One value of so many bytes.
+    Fill(usize),
+    /// Evenly spaced numbers.
+    Arange(Arange),
+    /// Turned pairs, of this type.
+    Rope(DType),
+    /// Elements of so many bytes, moved between layouts.
+    Transpose(usize),
+    /// Matrix products, of this type.
+    Matmul(DType),
+}
+
+impl Id {
+    /// The kernel's text and what it takes.
+    pub fn instance(self) -> Instance {
+        match self {
+            Id::Pointwise(id) => id.instance(),
+            Id::Rows(id) => id.instance(),
+            Id::Columns(id) => id.instance(),
+            Id::Reduce(id) => id.instance(),
+            Id::Pick(id) => id.instance(),
+            Id::Scatter(id) => id.instance(),
+            Id::Fill(size) => fill::fill_instance(size),
+            Id::Arange(id) => id.instance(),
+            Id::Rope(dtype) => rope::instance(dtype),
+            Id::Transpose(size) => transpose::instance(size),
+            Id::Matmul(dtype) => matmul::instance(dtype),
+        }
+    }
+}
+
+/// Lanes of a group, where nothing asks for others.
+const LANES: u32 = 256;
+/// Most groups of a launch; those go on to further work in steps of the whole grid.
+const MOST_GROUPS: usize = 1 << 20;
+
+/// Groups whose lanes do `total` pieces of work, one each at first.
+fn groups(total: u64) -> usize {
+    groups_of(total.div_ceil(LANES.into()) as usize)
+}
+
+/// As many groups, within what a launch takes.
+fn groups_of(groups: usize) -> usize {
+    groups.clamp(1, MOST_GROUPS)
+}
+
+/// The plan of a kernel over so many groups, without memory yet.
+fn launch<'a, P: KernelParams>(id: Id, groups: usize, params: &P) -> Plan<'a> {
+    let (source, lanes) = library::source(id);
+    let kernel = Kernel {
+        name: source.entry,
+        body: Body::Source(source),
+    };
+    let grid = Grid {
+        units: groups,
+        lanes,
+    };
+    Plan::new(kernel, grid, params)
+}
 
 /// The dialect's name of an element type.
 pub fn element(dtype: DType) -> &'static str {
@@ -30,6 +131,16 @@ pub fn element(dtype: DType) -> &'static str {
         DType::U32 => "u32",
         DType::I64 => "i64",
         DType::U8 => "u8",
+    }
+}
+
+/// The dialect's type of this many bytes, for elements that are only moved.
+fn word(size: usize) -> &'static str {
+    match size {
+        1 => "u8",
+        2 => "u16",
+        4 => "u32",
+        _ => "u64",
     }
 }
 

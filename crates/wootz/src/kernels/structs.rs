@@ -3,12 +3,14 @@
 use super::kernel_params;
 
 kernel_params! {
-    /// Rows of a matrix: `ops/softmax.h`.
+    /// Rows of a matrix, or columns of `[rows, length, inner]`: `ops/softmax.h`.
     pub struct SoftmaxParams {
         /// How many rows.
         rows: u64,
         /// Elements of a row.
         length: u64,
+        /// Columns beside each other; 1 for rows.
+        inner: u64,
     }
 }
 
@@ -31,8 +33,8 @@ kernel_params! {
         has_weight: u32,
         /// Whether there are biases.
         has_bias: u32,
-        /// Nothing.
-        pad: u32,
+        /// Whether weights and biases can be moved by packs.
+        packed: u32,
     }
 }
 
@@ -45,8 +47,13 @@ kernel_params! {
         length: u64,
         /// Sizes after the reduced axis, multiplied.
         inner: u64,
-        /// What a variance's divisor is less than the length.
-        correction: f32,
+        /// Parts that a fold is cut into.
+        parts: u64,
+        /// Elements of a part.
+        part: u64,
+        /// The fold's argument: a norm's power, or what a variance's divisor is less than the
+        /// length.
+        argument: f32,
         /// Nothing.
         pad: u32,
     }
@@ -63,6 +70,10 @@ kernel_params! {
         packs: u64,
         /// Packs in all.
         total: u64,
+        /// Whole numbers that an op takes beside its operands.
+        wholes: [i64; 5],
+        /// Floats that an op takes beside its operands.
+        floats: [f32; 2],
         /// Axes, at least one.
         rank: u32,
         /// Nothing.
@@ -75,50 +86,46 @@ kernel_params! {
     pub struct FillParams {
         /// How many.
         count: u64,
-        /// The first, for integers.
+        /// The first, for whole numbers.
         whole_start: i64,
-        /// From one to the next, for integers.
+        /// From one to the next, for whole numbers.
         whole_step: i64,
-        /// The first, for floats.
-        start: f32,
-        /// From one to the next, for floats.
-        step: f32,
+        /// The first, as a sum of two.
+        start: [f32; 2],
+        /// From one to the next, as a sum of two.
+        step: [f32; 2],
     }
 }
 
 kernel_params! {
-    /// Heads that turn with their position: `ops/rope.h`.
+    /// Rows that turn with their position: `ops/rope.h`.
     pub struct RopeParams {
-        /// Sequences.
+        /// How many rows.
         rows: u64,
-        /// Positions in a sequence.
-        length: u64,
-        /// Heads at a position.
-        heads: u64,
-        /// Elements of a head.
-        size: u64,
-        /// How many of them turn; even.
-        turned: u64,
-        /// The first position's number.
-        offset: u64,
-        /// Whether pairs are neighbours or half of `turned` apart.
+        /// Pairs in a row.
+        pairs: u64,
+        /// Rows of one position that follow each other.
+        same: u64,
+        /// Positions until they repeat.
+        places: u64,
+        /// The first position, where none are given.
+        start: i64,
+        /// The greatest speed, in turns, as a fraction of 2⁶⁴ before the shift.
+        lead: u64,
+        /// Powers of the base, as fractions of 2⁶³: for a pair's number modulo 16,
+        ones: [u64; 16],
+        /// for its sixteens modulo 16,
+        sixteens: [u64; 16],
+        /// and for the rest.
+        rest: [u64; 16],
+        /// How far the lead is shifted.
+        shift: u32,
+        /// Whether the last pair is the fastest.
+        reversed: u32,
+        /// Whether pairs are neighbours or half of a row apart.
         neighbours: u32,
-        /// Nothing.
-        pad: u32,
-    }
-}
-
-kernel_params! {
-    /// Indexing of `[outer, size, inner]` along `size`: `ops/index.h`.
-    pub struct IndexParams {
-        /// Sizes before the axis, multiplied.
-        outer: u64,
-        /// Size of the axis.
-        size: u64,
-        /// How many indices for it.
-        indices: u64,
-        /// Sizes after the axis, multiplied.
-        inner: u64,
+        /// Whether positions are given.
+        given: u32,
     }
 }
 

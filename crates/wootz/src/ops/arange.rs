@@ -1,10 +1,11 @@
 //! `arange`: evenly spaced values.
 
-use super::{on_stream, submit};
+use super::{on_stream, runs_source, submit};
 use crate::{
     DType, Device, Element, Error, Result, Tensor,
     case::{Cases, Expected, round_to},
     cpu::elementwise::UNIT,
+    kernels,
     reference::Array,
     table::{Bench, Benches, Row},
     tensor::shape_of,
@@ -52,6 +53,16 @@ pub fn arange(start: f64, step: f64, count: usize, dtype: DType, device: Device)
     let shape = shape_of(op, dtype, &[count])?;
     on_stream(device, |stream| {
         let out = Tensor::output(op, stream, dtype, shape)?;
+        if runs_source(device) && count > 0 {
+            let Some(plan) = kernels::arange(start, step, &out) else {
+                let values = arange(start, step, count, dtype, Device::cpu())?;
+                return values.to_device(device);
+            };
+            // SAFETY: the output is contiguous and has the parameters' count.
+            unsafe { submit(stream, &plan)? };
+            drop(plan);
+            return Ok(out);
+        }
         if count > 0 {
             let params = Params {
                 count: count as u64,

@@ -2,7 +2,7 @@
 
 use super::check;
 use super::elementwise::{
-    Floats, Gives, Integer, Integers, errors, floats, integer_kernel, run, wrap, wrap_number,
+    Floats, Gives, Integer, Integers, Names, errors, floats, integer_kernel, run, wrap, wrap_number,
 };
 use crate::{
     DType, Result, Tensor,
@@ -34,7 +34,7 @@ macro_rules! numbers {
         $(
             #[doc = $summary]
             pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-                run(stringify!($name), [("a", a), ("b", b)], Gives::$gives, |dtype| {
+                run(Names { op: stringify!($name), source: stringify!($op) }, [("a", a), ("b", b)], Gives::$gives, |dtype| {
                     match dtype.is_float() {
                         true => floats::<$op, 2>,
                         false => integer_kernel::<$op, 2>(dtype, Gives::$gives),
@@ -132,9 +132,15 @@ numbers! {
 /// The angle of the point (b, a), in −π..π
 pub fn atan2(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check::dtype("atan2", "a", a, DType::FLOATS)?;
-    run("atan2", [("a", a), ("b", b)], Gives::Same, |_| {
-        floats::<Atan2, 2>
-    })
+    run(
+        Names {
+            op: "atan2",
+            source: "Atan2",
+        },
+        [("a", a), ("b", b)],
+        Gives::Same,
+        |_| floats::<Atan2, 2>,
+    )
 }
 
 struct Atan2;
@@ -163,7 +169,7 @@ macro_rules! bits {
             #[doc = $summary]
             pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
                 check::dtype(stringify!($name), "a", a, DType::INTEGERS)?;
-                run(stringify!($name), [("a", a), ("b", b)], Gives::Same, |dtype| {
+                run(Names { op: stringify!($name), source: stringify!($op) }, [("a", a), ("b", b)], Gives::Same, |dtype| {
                     integer_kernel::<$op, 2>(dtype, Gives::Same)
                 })
             }

@@ -1,6 +1,6 @@
 //! `cast`: the same values in another element type.
 
-use super::elementwise::{launch, round, slice_mut};
+use super::elementwise::{Names, launch, round, slice_mut};
 use crate::{
     DType, Element, Result, Tensor,
     case::{Cases, Expected, round_to},
@@ -24,6 +24,11 @@ pub const ROWS: &[Row] = &[Row {
     benches: Benches::of_tables(bench),
 }];
 
+const NAMES: Names = Names {
+    op: "cast",
+    source: "Cast",
+};
+
 /// Elements widened to `f32` at a time.
 const BLOCK: usize = 1 << 10;
 
@@ -37,7 +42,7 @@ pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
         true => floats,
         false => integers,
     };
-    launch("cast", [x], x.shape(), dtype, kernel)
+    launch(NAMES, [x], x.shape(), dtype, kernel)
 }
 
 /// # Safety

@@ -88,3 +88,10 @@ pub(crate) fn epsilon(op: &'static str, epsilon: f64) -> Result<()> {
         expected,
     })
 }
+
+/// The sizes before an axis, its own, and those after it, multiplied.
+pub(crate) fn around(x: &Tensor, axis: usize) -> [usize; 3] {
+    let product = |dims: &[usize]| dims.iter().product();
+    let (before, rest) = x.dims().split_at(axis);
+    [product(before), rest[0], product(&rest[1..])]
+}

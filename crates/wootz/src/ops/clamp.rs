@@ -1,10 +1,11 @@
 //! `clamp`: every element kept inside a range.
 
-use super::elementwise::{launch_with, slice_mut, slices};
+use super::elementwise::{Names, launch_with, slice_mut, slices};
 use crate::{
     DType, Element, Result, Tensor,
     case::{Cases, Expected, round_to},
     cpu::elementwise::{Walk, blocks},
+    kernels::Numbers,
     table::{Bench, Benches, Row},
     with_dtype,
 };
@@ -32,9 +33,19 @@ struct Params {
 /// become elements of the type of `x` first: integers saturate. Where `low` is above `high`, `high`
 /// is the result.
 pub fn clamp(x: &Tensor, low: f64, high: f64) -> Result<Tensor> {
-    let kernel: NativeFn = with_dtype!(x.dtype(), T => keep_inside::<T>);
+    let dtype = x.dtype();
+    let kernel: NativeFn = with_dtype!(dtype, T => keep_inside::<T>);
     let params = |walk| Params { walk, low, high };
-    launch_with("clamp", [x], x.shape(), x.dtype(), kernel, params)
+    let names = Names {
+        op: "clamp",
+        source: "Clamp",
+    };
+    let bound = |x: f64| with_dtype!(dtype, T => T::from_f64(x).to_f64());
+    let numbers = Numbers {
+        floats: [low, high].map(|x| bound(x) as f32),
+        wholes: [low, high].map(|x| bound(x) as i64),
+    };
+    launch_with(names, [x], x.shape(), dtype, numbers, (kernel, params))
 }
 
 /// # Safety

@@ -1,7 +1,7 @@
 //! `concat`: tensors one after another along an axis; `stack`: along a new one.
 
 use super::{
-    check, on_stream, submit,
+    check, copy, on_stream, runs_source, submit,
     walk::{Walk, copy_run},
 };
 use crate::{
@@ -115,7 +115,9 @@ fn joined(op: &'static str, tensors: &[&Tensor], axis: usize) -> Result<Tensor> 
         for x in tensors {
             let part = out.narrow(axis as isize, start, x.dims()[axis])?;
             start += x.dims()[axis];
-            if part.count() > 0 {
+            if runs_source(first.device()) {
+                copy::into(stream, x, &part)?;
+            } else if part.count() > 0 {
                 // SAFETY: the plan walks `x` and an equal part of `out` that no other plan writes.
                 unsafe { submit(stream, &plan(x, &part))? };
             }

@@ -1,13 +1,17 @@
 //! `copy`: the same elements in contiguous memory.
 
-use super::elementwise::launch;
+use super::{
+    elementwise::{Names, launch},
+    on_stream, runs_source, submit,
+};
 use crate::{
     DType, Result, Tensor,
     case::{Cases, Expected},
     cpu::elementwise::{Walk, blocks},
+    kernels,
     table::{Bench, Benches, Row},
 };
-use wootz_runtime::{Call, NativeFn};
+use wootz_runtime::{Call, NativeFn, Stream};
 
 /// The rows of the table.
 pub const ROWS: &[Row] = &[Row {
@@ -19,9 +23,32 @@ pub const ROWS: &[Row] = &[Row {
     benches: Benches::of_tables(bench),
 }];
 
+const NAMES: Names = Names {
+    op: "copy",
+    source: "Copy",
+};
+
 /// The same elements in contiguous memory of their own.
 pub fn copy(x: &Tensor) -> Result<Tensor> {
-    launch("copy", [x], x.shape(), x.dtype(), kernel(x.dtype()))
+    if runs_source(x.device()) {
+        return on_stream(x.device(), |stream| {
+            let out = Tensor::output(NAMES.op, stream, x.dtype(), x.shape())?;
+            into(stream, x, &out)?;
+            Ok(out)
+        });
+    }
+    launch(NAMES, [x], x.shape(), x.dtype(), kernel(x.dtype()))
+}
+
+/// Copies `x` into `part`, a view of the same shape that nobody else writes, on a device that runs
+/// kernels in source form.
+pub(super) fn into(stream: &Stream, x: &Tensor, part: &Tensor) -> Result<()> {
+    if part.count() == 0 {
+        return Ok(());
+    }
+    let plan = kernels::copy(x, part);
+    // SAFETY: both layouts lie inside their memory and have one shape.
+    unsafe { submit(stream, &plan) }
 }
 
 /// Elements are moved, not looked at, so their size is all that counts.

@@ -1,7 +1,7 @@
 //! What elementwise ops share: broadcasting, the plan, and the two kinds of kernel body, float and
 //! integer.
 
-use super::{check, on_stream, submit};
+use super::{check, on_stream, runs_source, submit};
 use crate::{
     DType, Error, Result, Shape, Tensor,
     cpu::{
@@ -9,6 +9,7 @@ use crate::{
         rows::{Narrow, Working},
         simd::{Job, Simd, dispatch},
     },
+    kernels::{self, Numbers},
 };
 use half::{bf16, f16};
 use std::marker::PhantomData;
@@ -71,13 +72,21 @@ pub(crate) enum Gives {
     Truth,
 }
 
+/// The name of an op, and of its struct in the kernel dialect.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names {
+    pub(crate) op: &'static str,
+    pub(crate) source: &'static str,
+}
+
 /// Runs an op on operands that are broadcast to one shape.
 pub(crate) fn run<const N: usize>(
-    op: &'static str,
+    names: Names,
     operands: [(&'static str, &Tensor); N],
     gives: Gives,
     kernel: impl Fn(DType) -> NativeFn,
 ) -> Result<Tensor> {
+    let op = names.op;
     check::same_device(op, &operands)?;
     check::same_dtype(op, &operands)?;
     let tensors = operands.map(|(_, tensor)| tensor);
@@ -86,7 +95,7 @@ pub(crate) fn run<const N: usize>(
         Gives::Same => tensors[0].dtype(),
         Gives::Truth => DType::U8,
     };
-    launch(op, tensors, shape, dtype, kernel(tensors[0].dtype()))
+    launch(names, tensors, shape, dtype, kernel(tensors[0].dtype()))
 }
 
 /// The shape that all operands broadcast to.
@@ -106,24 +115,27 @@ pub(crate) fn broadcast(op: &'static str, tensors: &[&Tensor]) -> Result<Shape> 
 
 /// Makes the output and submits `kernel`, whose parameters are the [`Walk`] alone.
 pub(crate) fn launch<const N: usize>(
-    op: &'static str,
+    names: Names,
     tensors: [&Tensor; N],
     shape: Shape,
     dtype: DType,
     kernel: NativeFn,
 ) -> Result<Tensor> {
-    launch_with(op, tensors, shape, dtype, kernel, |walk| walk)
+    let numbers = Numbers::default();
+    launch_with(names, tensors, shape, dtype, numbers, (kernel, |walk| walk))
 }
 
-/// Makes the output and submits `kernel`, with the parameters that `params` makes of the [`Walk`].
+/// Makes the output and submits the op, which takes `numbers` beside its operands: on the CPU as a
+/// kernel, with the parameters that a function makes of the [`Walk`].
 pub(crate) fn launch_with<P: bytemuck::Pod, const N: usize>(
-    op: &'static str,
+    names: Names,
     tensors: [&Tensor; N],
     shape: Shape,
     dtype: DType,
-    kernel: NativeFn,
-    params: impl FnOnce(Walk) -> P,
+    numbers: Numbers,
+    (kernel, params): (NativeFn, impl FnOnce(Walk) -> P),
 ) -> Result<Tensor> {
+    let op = names.op;
     on_stream(tensors[0].device(), |stream| {
         let out = Tensor::output(op, stream, dtype, shape)?;
         if out.count() == 0 {
@@ -133,6 +145,13 @@ pub(crate) fn launch_with<P: bytemuck::Pod, const N: usize>(
             let layout = tensor.layout().broadcast_to(shape);
             layout.unwrap_or_else(|| *tensor.layout())
         });
+        if runs_source(stream.device()) {
+            let plan = kernels::pointwise(names.source, tensors, layouts, &out, numbers);
+            // SAFETY: as below.
+            unsafe { submit(stream, &plan)? };
+            drop(plan);
+            return Ok(out);
+        }
         // The last operand has the type that counts: of `where`, the first is a condition.
         let input = tensors[N - 1].dtype();
         let walk = Walk::new(layouts.each_ref()).typed(input, dtype);

@@ -1,14 +1,16 @@
 //! `fill`: one value everywhere.
 
-use super::copy;
+use super::{copy, on_stream, runs_source, submit};
 use crate::{
     DType, Device, Element, Result, Tensor,
     case::{Cases, Expected},
+    kernels,
     reference::Array,
     table::{Bench, Benches, Row},
     tensor::shape_of,
     with_dtype,
 };
+use wootz_runtime::Stream;
 
 /// The rows of the table.
 pub const ROWS: &[Row] = &[Row {
@@ -22,8 +24,32 @@ pub const ROWS: &[Row] = &[Row {
 
 /// A tensor of `dims` with `value` everywhere: one element, repeated by stride 0 and copied.
 pub fn fill<T: Element>(value: T, dims: &[usize], device: Device) -> Result<Tensor> {
-    shape_of("fill", T::DTYPE, dims)?;
+    const OP: &str = "fill";
+    let shape = shape_of(OP, T::DTYPE, dims)?;
+    if runs_source(device) {
+        return on_stream(device, |stream| {
+            let out = Tensor::output(OP, stream, T::DTYPE, shape)?;
+            fill_all(stream, bits(value), &out)?;
+            Ok(out)
+        });
+    }
     copy(&Tensor::scalar(value, device)?.broadcast_to(dims)?)
+}
+
+/// The bytes of a value, at the start of a word.
+pub(super) fn bits<T: Element>(value: T) -> u64 {
+    let mut word = [0u8; 8];
+    word[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&value));
+    u64::from_ne_bytes(word)
+}
+
+/// Puts an element's [`bits`] everywhere in `out`, on a device that runs kernels in source form.
+pub(super) fn fill_all(stream: &Stream, bits: u64, out: &Tensor) -> Result<()> {
+    if out.count() == 0 {
+        return Ok(());
+    }
+    // SAFETY: the plan covers `out`, which is contiguous.
+    unsafe { submit(stream, &kernels::fill(bits, out)) }
 }
 
 /// As [`fill`], of the type and on the device of `like`.

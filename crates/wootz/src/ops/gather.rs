@@ -2,12 +2,13 @@
 
 use super::{
     index::{self, BATCH, Reader},
-    on_stream, submit,
+    on_stream, runs_source, submit,
     walk::{Walk, copy_run},
 };
 use crate::{
     DType, Layout, Result, Shape, Tensor,
     case::{Cases, Expected, Input},
+    kernels,
     reference::Array,
     table::{Bench, Benches, INDICES, Row},
 };
@@ -84,6 +85,16 @@ impl Picks<'_> {
         on_stream(x.device(), |stream| {
             let out = Tensor::output(op, stream, x.dtype(), shape)?;
             if out.count() > 0 {
+                if runs_source(x.device()) {
+                    let refused = stream.refusals(op)?;
+                    let lanes = self.lanes_over(shape);
+                    let axis = (x.layout().strides()[self.axis], limit);
+                    let plan = kernels::pick((x, lanes), (index, self.index), axis, &out, &refused);
+                    // SAFETY: as below.
+                    unsafe { submit(stream, &plan)? };
+                    drop(plan);
+                    return Ok(out);
+                }
                 let plan = self.plan(index, &out);
                 // SAFETY: the walk covers `out`, reads `index` inside its layout, and `x` inside
                 // its own at each index that the reader accepts.

@@ -3,7 +3,7 @@
 use super::{
     check,
     layer_norm::{Apply, Line},
-    on_stream, or_copy, submit,
+    on_stream, or_copy, runs_source, submit,
 };
 use crate::{
     DType, Error, Result, Shape, Tensor,
@@ -11,6 +11,7 @@ use crate::{
         rows::Axes,
         simd::{Float, dispatch},
     },
+    kernels::{self, NormShape, RowOp},
     table::{Bench, Benches, Row},
 };
 use wootz_runtime::{Body, Call, Grid, Kernel, Plan};
@@ -87,7 +88,12 @@ pub fn group_norm(
         [weight, bias],
     )?;
     let sample = Axes::new((1..x.rank()).map(|i| (x.dims()[i], x.layout().strides()[i])));
-    let together = sample.innermost() == (sample.count(), 1);
+    let source = runs_source(x.device());
+    let together = if source {
+        x.layout().is_contiguous()
+    } else {
+        sample.innermost() == (sample.count(), 1)
+    };
     let mut copies = [None, None, None];
     let [x_copy, weight_copy, bias_copy] = &mut copies;
     let x = or_copy(x, together, x_copy)?;
@@ -105,7 +111,19 @@ pub fn group_norm(
     };
     on_stream(x.device(), |stream| {
         let out = Tensor::output(OP, stream, x.dtype(), x.shape())?;
-        if out.count() > 0 {
+        if source && out.count() > 0 {
+            let rows = x.dims()[0] * groups;
+            let shape = NormShape {
+                rows,
+                length: x.count() / rows,
+                groups,
+                weights: channels / groups,
+            };
+            let op = RowOp::Centred;
+            let plan = kernels::norm(op, x, [weight, bias], epsilon, &out, shape);
+            // SAFETY: all are contiguous, and weight and bias have a value for each channel.
+            unsafe { submit(stream, &plan)? };
+        } else if out.count() > 0 {
             let plan = plan(x, groups, [weight, bias], epsilon, &out);
             // SAFETY: samples of the input follow each other, as weight and bias do, which have
             // a value for each channel.

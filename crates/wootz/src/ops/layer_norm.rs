@@ -1,12 +1,13 @@
 //! `layer_norm` and `rms_norm` over the last axes.
 
-use super::{check, on_stream, or_copy, submit};
+use super::{check, on_stream, or_copy, runs_source, submit};
 use crate::{
     DType, Error, Result, Shape, Tensor,
     cpu::{
         rows::{Axes, Moments, TILE, inlined, map, squares},
         simd::{Float, Job, Simd, dispatch},
     },
+    kernels::{self, NormShape, RowOp},
     table::{Bench, Benches, Row},
 };
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
@@ -104,7 +105,12 @@ fn run(
     let inner = Shape::new(&x.dims()[first..]).unwrap_or(x.shape());
     check::affine(name, x, inner, [weight, bias])?;
     let row = Axes::new((first..x.rank()).map(|i| (x.dims()[i], x.layout().strides()[i])));
-    let together = row.innermost() == (row.count(), 1);
+    let source = runs_source(x.device());
+    let together = if source {
+        x.layout().is_contiguous()
+    } else {
+        row.innermost() == (row.count(), 1)
+    };
     let mut copies = [None, None, None];
     let [x_copy, weight_copy, bias_copy] = &mut copies;
     let x = or_copy(x, together, x_copy)?;
@@ -122,7 +128,23 @@ fn run(
     };
     on_stream(x.device(), |stream| {
         let out = Tensor::output(name, stream, x.dtype(), x.shape())?;
-        if out.count() > 0 {
+        if source && out.count() > 0 {
+            let length = x.dims()[first..].iter().product();
+            let shape = NormShape {
+                rows: x.count() / length,
+                length,
+                groups: 1,
+                weights: length,
+            };
+            let op = if name == "rms_norm" {
+                RowOp::Uncentred
+            } else {
+                RowOp::Centred
+            };
+            let plan = kernels::norm(op, x, [weight, bias], epsilon, &out, shape);
+            // SAFETY: all are contiguous, and weight and bias have a row's shape.
+            unsafe { submit(stream, &plan)? };
+        } else if out.count() > 0 {
             let kernel = Kernel {
                 name,
                 body: Body::Native(kernel),

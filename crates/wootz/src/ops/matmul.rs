@@ -1,10 +1,11 @@
 //! `matmul`: the matrix product, over batches that broadcast.
 
-use super::{check, on_stream, submit};
+use super::{check, on_stream, or_copy, runs_source, submit};
 use crate::{
     DType, Error, Layout, MAX_RANK, Result, Shape, Tensor,
     case::{Cases, Expected},
     cpu::{gemm, simd::Level},
+    kernels,
     reference::{self, Array},
     table::{Bench, Benches, Row},
 };
@@ -110,6 +111,20 @@ impl Product<'_> {
     pub(super) fn run(&self, op: &'static str, stream: &Stream, shape: Shape) -> Result<Tensor> {
         let out = Tensor::output(op, stream, self.a.0.dtype(), shape)?;
         if out.count() == 0 {
+            return Ok(out);
+        }
+        if runs_source(stream.device()) {
+            let mut copied = None;
+            let bias = match self.bias {
+                Some(bias) => Some(or_copy(bias, bias.layout().is_contiguous(), &mut copied)?),
+                None => None,
+            };
+            let ((a, left), (b, right)) = (&self.a, &self.b);
+            let plan = kernels::matmul((a, left), (b, right), bias, &out);
+            // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out`
+            // has as well.
+            unsafe { submit(stream, &plan)? };
+            drop(plan);
             return Ok(out);
         }
         let params = self.params(out.dtype());

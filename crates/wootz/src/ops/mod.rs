@@ -67,7 +67,7 @@ pub use where_::where_;
 
 use crate::Tensor;
 use crate::{Error, Result};
-use wootz_runtime::{Device, Plan, Stream};
+use wootz_runtime::{Device, Family, Plan, Stream};
 
 /// Submits a plan that an op of this crate built.
 ///
@@ -76,6 +76,11 @@ use wootz_runtime::{Device, Plan, Stream};
 unsafe fn submit(stream: &Stream, plan: &Plan<'_>) -> Result<()> {
     // SAFETY: passed on from the caller.
     unsafe { stream.submit(plan) }.map_err(Error::from)
+}
+
+/// Whether a device runs kernels in source form, rather than functions of this process.
+fn runs_source(device: Device) -> bool {
+    !matches!(device.caps().family, Family::Cpu | Family::Null)
 }
 
 /// Calls `f` with the thread's current stream on `device`.

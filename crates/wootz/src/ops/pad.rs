@@ -1,7 +1,9 @@
 //! `pad`: a constant around a tensor.
 
 use super::{
-    copy, on_stream, submit,
+    copy,
+    fill::{bits, fill_all},
+    on_stream, runs_source, submit,
     walk::{Walk, copy_run},
 };
 use crate::{
@@ -51,7 +53,7 @@ pub fn pad(x: &Tensor, padding: &[(usize, usize)], value: f64) -> Result<Tensor>
         });
     }
     if x.rank() == 0 {
-        return copy(x);
+        return copy::copy(x);
     }
     let sizes = x.dims().iter().zip(padding);
     let dims: SmallVec<[usize; MAX_RANK]> = sizes
@@ -60,7 +62,18 @@ pub fn pad(x: &Tensor, padding: &[(usize, usize)], value: f64) -> Result<Tensor>
     let shape = shape_of(OP, x.dtype(), &dims)?;
     on_stream(x.device(), |stream| {
         let out = Tensor::output(OP, stream, x.dtype(), shape)?;
-        if out.count() > 0 {
+        if runs_source(x.device()) {
+            let bits = with_dtype!(x.dtype(), T => bits(T::from_f64(value)));
+            fill_all(stream, bits, &out)?;
+            let part = padding
+                .iter()
+                .zip(x.dims())
+                .enumerate()
+                .try_fold(out.clone(), |part, (axis, (&(before, _), &dim))| {
+                    part.narrow(axis as isize, before, dim)
+                })?;
+            copy::into(stream, x, &part)?;
+        } else if out.count() > 0 {
             // SAFETY: the plan covers `out`, and reads `x` where the padding puts it.
             unsafe { submit(stream, &plan(x, padding, value, &out))? };
         }
@@ -98,7 +111,7 @@ fn plan<'a>(x: &'a Tensor, padding: &[(usize, usize)], value: f64, out: &'a Tens
     }
     let walk = Walk::of(&dims[..rank], [&steps[..rank], &strides[..rank]]);
     let params = Params {
-        value: bits(x.dtype(), value),
+        value: with_dtype!(x.dtype(), T => bits(T::from_f64(value))),
         start,
         end,
         walk,
@@ -111,15 +124,6 @@ fn plan<'a>(x: &'a Tensor, padding: &[(usize, usize)], value: f64, out: &'a Tens
         .read(x.buffer(), x.byte_offset())
         .write(out.buffer(), out.byte_offset())
         .cost(((x.count() + out.count()) * x.dtype().size()) as u64, 0)
-}
-
-/// The bytes of `value` in `dtype`, at the start of a word.
-fn bits(dtype: DType, value: f64) -> u64 {
-    let mut word = [0u8; 8];
-    with_dtype!(dtype, T => {
-        word[..dtype.size()].copy_from_slice(bytemuck::bytes_of(&T::from_f64(value)));
-    });
-    u64::from_ne_bytes(word)
 }
 
 fn kernel_of(dtype: DType) -> NativeFn {

@@ -1,12 +1,13 @@
 //! `rope`: rotary position embedding.
 
-use super::{check, on_stream, or_copy, submit};
+use super::{cast, check, on_stream, or_copy, runs_source, submit};
 use crate::{
     DType, Error, Layout, MAX_RANK, Result, Shape, Tensor, collapse,
     cpu::{
         math::{cos, sin},
         simd::{Float, Job, Simd, dispatch},
     },
+    kernels::{self, MOST_PAIRS, Places},
     table::{Bench, Benches, Row},
 };
 use std::f64::consts::TAU;
@@ -104,6 +105,9 @@ pub fn rope(x: &Tensor, positions: Positions<'_>, base: f64, pairs: Pairs) -> Re
         });
     }
     let places = places(x, positions)?;
+    if runs_source(x.device()) {
+        return from_source(x, positions, &places, base, pairs);
+    }
     let mut copied = None;
     let x = or_copy(x, x.layout().strides()[rank - 1] == 1, &mut copied)?;
     on_stream(x.device(), |stream| {
@@ -111,6 +115,62 @@ pub fn rope(x: &Tensor, positions: Positions<'_>, base: f64, pairs: Pairs) -> Re
         if out.count() > 0 {
             // SAFETY: rows of the input follow each other, and positions broadcast to them.
             unsafe { submit(stream, &plan(x, positions, &places, base, pairs, &out))? };
+        }
+        Ok(out)
+    })
+}
+
+/// As [`rope`], on a device that runs kernels in source form.
+fn from_source(
+    x: &Tensor,
+    positions: Positions<'_>,
+    places: &Layout,
+    base: f64,
+    pairs: Pairs,
+) -> Result<Tensor> {
+    const OP: &str = "rope";
+    let last = x.rank() - 1;
+    if x.dims()[last] / 2 > MOST_PAIRS {
+        let expected = format!("rows of at most {} elements on this device", 2 * MOST_PAIRS);
+        return Err(Error::Shape {
+            op: OP,
+            argument: "x",
+            found: x.shape(),
+            expected,
+        });
+    }
+    let x = x.contiguous()?;
+    // Axes before the first along which positions vary repeat them, those after the last share
+    // them; whatever lies between is laid out.
+    let rows = &x.dims()[..last];
+    let varies = |&axis: &usize| places.strides()[axis] != 0 && rows[axis] != 1;
+    let first = (0..last).find(varies).unwrap_or(last);
+    let end = (0..last).rev().find(varies).map_or(last, |axis| axis + 1);
+    let (mut given, mut start) = (None, 0);
+    match positions {
+        Positions::From(from) => start = from,
+        Positions::Each(tensor) => {
+            let mut own = *places;
+            for axis in (0..last).filter(|axis| !(first..end).contains(axis)) {
+                own = own.narrow(axis, 0, rows[axis].min(1)).unwrap_or(own);
+            }
+            let own = Tensor::from_parts(tensor.buffer().clone(), tensor.dtype(), own);
+            given = Some(cast(&own, DType::I64)?.contiguous()?);
+        }
+    }
+    let places = Places {
+        given: given.as_ref(),
+        start,
+        same: rows[end..].iter().product(),
+        count: rows[first..end].iter().product(),
+    };
+    on_stream(x.device(), |stream| {
+        let out = Tensor::output(OP, stream, x.dtype(), x.shape())?;
+        if out.count() > 0 {
+            let neighbours = pairs == Pairs::Neighbours;
+            let plan = kernels::rope(&x, &places, base, neighbours, &out);
+            // SAFETY: all are contiguous, and there are as many positions as the places say.
+            unsafe { submit(stream, &plan)? };
         }
         Ok(out)
     })

@@ -7,13 +7,14 @@
 mod cases;
 
 use super::{
-    copy,
+    cast, copy,
     index::{self, BATCH, Reader},
-    on_stream, submit,
+    on_stream, runs_source, submit,
     walk::{UNIT, Walk},
 };
 use crate::{
     DType, Element, Layout, Result, Tensor,
+    kernels::{self, Lanes},
     table::{Benches, Row},
 };
 use half::{bf16, f16};
@@ -56,6 +57,9 @@ pub const ROWS: &[Row] = &[
 /// [`gather`](super::gather()) does, and nothing is written there.
 pub fn scatter(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
     let job = Job::check("scatter", x, axis, index, source)?;
+    if runs_source(x.device()) {
+        return job.run_source("Replace", copy(x)?);
+    }
     let out = copy(x)?;
     let kernel = match x.dtype().size() {
         1 => kernel::<u8, u8, Set>,
@@ -71,6 +75,19 @@ pub fn scatter(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> Resu
 /// `f32` and rounded once, so that many small elements in one place are not lost.
 pub fn scatter_add(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
     let job = Job::check("scatter_add", x, axis, index, source)?;
+    if runs_source(x.device()) {
+        return match x.dtype() {
+            DType::F16 | DType::BF16 => {
+                let source = cast(source, DType::F32)?;
+                let job = Job {
+                    source: &source,
+                    ..job
+                };
+                cast(&job.run_source("Add", cast(x, DType::F32)?)?, x.dtype())
+            }
+            _ => job.run_source("Add", copy(x)?),
+        };
+    }
     match x.dtype() {
         DType::F16 => job.run_wide::<f16>(x),
         DType::BF16 => job.run_wide::<bf16>(x),
@@ -94,6 +111,9 @@ pub fn scatter_add(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> 
 /// As [`scatter`], keeping the largest of what is there and what comes. NaN is largest.
 pub fn scatter_max(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
     let job = Job::check("scatter_max", x, axis, index, source)?;
+    if runs_source(x.device()) {
+        return job.run_source("Maximum", copy(x)?);
+    }
     let out = copy(x)?;
     job.run(
         &out,
@@ -157,6 +177,37 @@ impl<'a> Job<'a> {
             let limit = out.dims()[self.axis];
             done.map_err(|error| index::explain(self.op, self.index, limit, error))
         })
+    }
+
+    /// As [`Job::run`], on a device that runs kernels in source form. `out` is of the source's
+    /// type, contiguous and nobody else's yet.
+    fn run_source(&self, meet: &'static str, out: Tensor) -> Result<Tensor> {
+        let (index, source, axis) = (self.index, self.source, self.axis);
+        if index.count() == 0 {
+            return Ok(out);
+        }
+        // The lanes' starts: everything at index 0 of the axis.
+        let first = |layout: &Layout| layout.narrow(axis, 0, 1).unwrap_or(*layout);
+        let mut starts = index.dims().to_vec();
+        starts[axis] = 1;
+        let starts = crate::Shape::new(&starts).unwrap_or(index.shape());
+        let to = lanes(out.layout(), axis, starts.dims());
+        let from = inside(source.layout(), index.dims());
+        let lanes = Lanes {
+            layouts: [to, first(index.layout()), first(&from)],
+            steps: [out.layout(), index.layout(), source.layout()]
+                .map(|layout| layout.strides()[axis]),
+            count: index.dims()[axis],
+            limit: out.dims()[axis],
+        };
+        on_stream(out.device(), |stream| {
+            let refused = stream.refusals(self.op)?;
+            let plan = kernels::scatter(meet, &lanes, index, source, &out, &refused);
+            // SAFETY: the lanes stay inside the indices, the source and `out`, and the kernel
+            // writes at accepted indices only; no two lanes of the grid share one of `out`.
+            unsafe { submit(stream, &plan) }
+        })?;
+        Ok(out)
     }
 
     /// [`Job::run`] on `f32` values of `x`, rounded to `T` in the end.

@@ -1,6 +1,6 @@
 //! `softmax` and `log_softmax` along an axis.
 
-use super::{check, on_stream, or_copy, submit};
+use super::{check, on_stream, or_copy, runs_source, submit};
 use crate::{
     DType, Result, Tensor,
     cpu::{
@@ -11,6 +11,7 @@ use crate::{
         },
         simd::{Float, Job, Simd, dispatch},
     },
+    kernels::{self, RowOp},
     table::{Bench, Benches, Row},
 };
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
@@ -84,9 +85,27 @@ fn run(name: &'static str, x: &Tensor, axis: isize, log: bool) -> Result<Tensor>
     check::dtype(name, "x", x, DType::FLOATS)?;
     let axis = x.axis(name, "axis", axis)?;
     let mut copied = None;
-    let x = or_copy(x, direct(x, axis), &mut copied)?;
+    let source = runs_source(x.device());
+    let fits = if source {
+        x.layout().is_contiguous()
+    } else {
+        direct(x, axis)
+    };
+    let x = or_copy(x, fits, &mut copied)?;
     on_stream(x.device(), |stream| {
         let out = Tensor::output(name, stream, x.dtype(), x.shape())?;
+        if source && out.count() > 0 {
+            let op = if log {
+                RowOp::LogSoftmax
+            } else {
+                RowOp::Softmax
+            };
+            let plan = kernels::softmax(op, x, &out, check::around(x, axis));
+            // SAFETY: both tensors are contiguous and of one shape.
+            unsafe { submit(stream, &plan)? };
+            drop(plan);
+            return Ok(out);
+        }
         if out.count() > 0 {
             // SAFETY: the input lies as the kernels want it, and the output has its shape.
             unsafe { submit(stream, &plan(name, x, axis, log, &out))? };

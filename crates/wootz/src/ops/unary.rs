@@ -2,7 +2,7 @@
 
 use super::check;
 use super::elementwise::{
-    Floats, Gives, Integer, Integers, errors, floats, integer_kernel, run, wrap_number,
+    Floats, Gives, Integer, Integers, Names, errors, floats, integer_kernel, run, wrap_number,
 };
 use crate::{
     DType, Result, Tensor,
@@ -21,7 +21,7 @@ macro_rules! floats {
             #[doc = $summary]
             pub fn $name(x: &Tensor) -> Result<Tensor> {
                 check::dtype(stringify!($name), "x", x, DType::FLOATS)?;
-                run(stringify!($name), [("x", x)], Gives::$gives, |_| floats::<$op, 1>)
+                run(Names { op: stringify!($name), source: stringify!($op) }, [("x", x)], Gives::$gives, |_| floats::<$op, 1>)
             }
 
             struct $op;
@@ -110,7 +110,7 @@ macro_rules! numbers {
             #[doc = $summary]
             pub fn $name(x: &Tensor) -> Result<Tensor> {
                 check::dtype(stringify!($name), "x", x, DType::$dtypes)?;
-                run(stringify!($name), [("x", x)], Gives::$gives, |dtype| match dtype.is_float() {
+                run(Names { op: stringify!($name), source: stringify!($op) }, [("x", x)], Gives::$gives, |dtype| match dtype.is_float() {
                     true => floats::<$op, 1>,
                     false => integer_kernel::<$op, 1>(dtype, Gives::$gives),
                 })
@@ -170,9 +170,15 @@ numbers! {
 /// Every bit of x flipped.
 pub fn bitwise_not(x: &Tensor) -> Result<Tensor> {
     check::dtype("bitwise_not", "x", x, DType::INTEGERS)?;
-    run("bitwise_not", [("x", x)], Gives::Same, |dtype| {
-        integer_kernel::<BitwiseNot, 1>(dtype, Gives::Same)
-    })
+    run(
+        Names {
+            op: "bitwise_not",
+            source: "BitwiseNot",
+        },
+        [("x", x)],
+        Gives::Same,
+        |dtype| integer_kernel::<BitwiseNot, 1>(dtype, Gives::Same),
+    )
 }
 
 struct BitwiseNot;

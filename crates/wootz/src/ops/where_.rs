@@ -1,7 +1,7 @@
 //! `where`: one of two operands by a condition, element by element.
 
 use super::check;
-use super::elementwise::{broadcast, launch, slice_mut};
+use super::elementwise::{Names, broadcast, launch, slice_mut};
 use crate::{
     DType, Result, Tensor,
     case::{Cases, Expected},
@@ -20,14 +20,25 @@ pub const ROWS: &[Row] = &[Row {
     benches: Benches::of_tables(bench),
 }];
 
+const NAMES: Names = Names {
+    op: "where",
+    source: "Where",
+};
+
 /// `a` where `condition` is not 0, `b` elsewhere; all three are broadcast to one shape.
 pub fn where_(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let op = "where";
+    let op = NAMES.op;
     check::same_device(op, &[("condition", condition), ("a", a), ("b", b)])?;
     check::dtype(op, "condition", condition, &[DType::U8])?;
     check::same_dtype(op, &[("a", a), ("b", b)])?;
     let shape = broadcast(op, &[condition, a, b])?;
-    launch(op, [condition, a, b], shape, a.dtype(), kernel(a.dtype()))
+    launch(
+        NAMES,
+        [condition, a, b],
+        shape,
+        a.dtype(),
+        kernel(a.dtype()),
+    )
 }
 
 /// Elements are moved, not looked at, so their size is all that counts.

@@ -481,7 +481,7 @@ mod floats {
 
     pub(super) fn product(x: &[f64]) -> (f64, f64) {
         let product: f64 = x.iter().product();
-        (product, product.abs() * x.len() as f64 * U64 * 2.0)
+        (product, product.abs() * x.len() as f64 * U64 * 32.0)
     }
 
     /// Each deviation and square rounds, and the steps of their sum. The pivot misses the mean by
@@ -505,8 +505,13 @@ mod floats {
         } else {
             magnitudes().map(|x| x.powf(p)).sum::<f64>().powf(1.0 / p)
         };
-        // Each power, sum and root, here and there.
-        (value, value * (x.len() as f64 + 8.0) * U64 * 4.0)
+        if ![0.0, 1.0, 2.0, f64::INFINITY].contains(&p) {
+            // Of the powers, which may be four units of `f32` off, and of the root.
+            return (value, value * 16.0 * U32);
+        }
+        // Each power, sum and root, here and there. Where there is no `f64` they are sums of two
+        // floats.
+        (value, value * (x.len() as f64 + 8.0) * U64 * 32.0)
     }
 
     /// The exponent's rounding grows with how far `x` lies below the maximum, weighted by what it

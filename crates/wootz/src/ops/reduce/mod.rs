@@ -17,8 +17,10 @@ mod wide;
 pub use cases::ROWS;
 
 use super::{check, on_stream};
-use crate::{DType, Error, MAX_RANK, Result, Shape, Tensor};
-use fold::Fold;
+use crate::{
+    DType, Error, MAX_RANK, Result, Shape, Tensor,
+    kernels::{Fold, Gives},
+};
 use lanes::{Lanes, Max, Min, Sum};
 use logsumexp::LogSumExp;
 use place::Place;
@@ -131,14 +133,15 @@ fn run(
     x: &Tensor,
     checked: &Checked,
     kernels: Kernels,
+    fold: Fold,
     argument: f64,
-    out: DType,
 ) -> Result<Tensor> {
     let reduction = Reduction {
         op,
         kernels,
+        fold,
         argument,
-        out,
+        out: fold.output(x.dtype()),
     };
     on_stream(x.device(), |stream| {
         plan::run(&reduction, stream, x, &checked.marked, checked.shape)
@@ -146,7 +149,7 @@ fn run(
 }
 
 /// The kernels of a fold of any elements: `F` of floats, `I` of integers.
-fn of_numbers<F: Fold<In = f32>, I: Fold<In = i64>>(dtype: DType) -> Kernels {
+fn of_numbers<F: fold::Fold<In = f32>, I: fold::Fold<In = i64>>(dtype: DType) -> Kernels {
     if dtype.is_float() {
         Kernels::of::<F>()
     } else {
@@ -154,16 +157,23 @@ fn of_numbers<F: Fold<In = f32>, I: Fold<In = i64>>(dtype: DType) -> Kernels {
     }
 }
 
-/// The type of a sum or product of these.
-fn total(dtype: DType) -> DType {
-    if dtype.is_float() { dtype } else { DType::I64 }
+/// A fold of the kernel dialect.
+fn fold(name: &'static str, gives: Gives) -> Fold {
+    Fold { name, gives }
 }
 
 /// The sum over some axes. Integers are summed in `i64`, wrapping, whatever their type.
 pub fn sum<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     let checked = check("sum", x, over.into(), keep)?;
     let kernels = of_numbers::<Lanes<Sum>, Wholes<i64, WholeSum>>(x.dtype());
-    run("sum", x, &checked, kernels, 1.0, total(x.dtype()))
+    run(
+        "sum",
+        x,
+        &checked,
+        kernels,
+        fold("FoldSum", Gives::Total),
+        1.0,
+    )
 }
 
 /// The mean over some axes, of floats; NaN of no elements.
@@ -176,8 +186,8 @@ pub fn mean<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Ten
         x,
         &checked,
         kernels,
+        fold("FoldMean", Gives::Same),
         checked.count as f64,
-        x.dtype(),
     )
 }
 
@@ -185,7 +195,14 @@ pub fn mean<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Ten
 pub fn prod<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     let checked = check("prod", x, over.into(), keep)?;
     let kernels = of_numbers::<Wides<Product>, Wholes<i64, WholeProduct>>(x.dtype());
-    run("prod", x, &checked, kernels, 1.0, total(x.dtype()))
+    run(
+        "prod",
+        x,
+        &checked,
+        kernels,
+        fold("FoldProduct", Gives::Total),
+        1.0,
+    )
 }
 
 /// The largest element over some axes; NaN where there is one. Of no elements there is none.
@@ -193,7 +210,14 @@ pub fn max<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tens
     let checked = check("max", x, over.into(), keep)?;
     check_some("max", x, &checked)?;
     let kernels = of_numbers::<Lanes<Max>, Wholes<i64, WholeMax>>(x.dtype());
-    run("max", x, &checked, kernels, 1.0, x.dtype())
+    run(
+        "max",
+        x,
+        &checked,
+        kernels,
+        fold("FoldMax", Gives::Same),
+        1.0,
+    )
 }
 
 /// The smallest element over some axes; NaN where there is one. Of no elements there is none.
@@ -201,7 +225,14 @@ pub fn min<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tens
     let checked = check("min", x, over.into(), keep)?;
     check_some("min", x, &checked)?;
     let kernels = of_numbers::<Lanes<Min>, Wholes<i64, WholeMin>>(x.dtype());
-    run("min", x, &checked, kernels, 1.0, x.dtype())
+    run(
+        "min",
+        x,
+        &checked,
+        kernels,
+        fold("FoldMin", Gives::Same),
+        1.0,
+    )
 }
 
 /// Where the largest element along an axis stands first, as `i64`. NaN counts as largest, as in
@@ -210,7 +241,14 @@ pub fn argmax(x: &Tensor, axis: isize, keep: bool) -> Result<Tensor> {
     let checked = check("argmax", x, Over::One(axis), keep)?;
     check_some("argmax", x, &checked)?;
     let kernels = of_numbers::<Place<Lanes<Max>>, Place<Wholes<i64, WholeMax>>>(x.dtype());
-    run("argmax", x, &checked, kernels, 1.0, DType::I64)
+    run(
+        "argmax",
+        x,
+        &checked,
+        kernels,
+        fold("FoldArgMax", Gives::Place),
+        1.0,
+    )
 }
 
 /// Where the smallest element along an axis stands first, as `i64`. NaN counts as smallest, as in
@@ -219,21 +257,36 @@ pub fn argmin(x: &Tensor, axis: isize, keep: bool) -> Result<Tensor> {
     let checked = check("argmin", x, Over::One(axis), keep)?;
     check_some("argmin", x, &checked)?;
     let kernels = of_numbers::<Place<Lanes<Min>>, Place<Wholes<i64, WholeMin>>>(x.dtype());
-    run("argmin", x, &checked, kernels, 1.0, DType::I64)
+    run(
+        "argmin",
+        x,
+        &checked,
+        kernels,
+        fold("FoldArgMin", Gives::Place),
+        1.0,
+    )
 }
 
 /// Whether some element is not zero, as `u8`. NaN is not zero.
 pub fn any<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     let checked = check("any", x, over.into(), keep)?;
     let kernels = of_numbers::<Wholes<f32, AtLeast>, Wholes<i64, AtLeast>>(x.dtype());
-    run("any", x, &checked, kernels, 1.0, DType::U8)
+    run(
+        "any",
+        x,
+        &checked,
+        kernels,
+        fold("FoldAny", Gives::Truth),
+        1.0,
+    )
 }
 
 /// Whether no element is zero, as `u8`. NaN is not zero.
 pub fn all<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
     let checked = check("all", x, over.into(), keep)?;
     let kernels = of_numbers::<Wholes<f32, AtLeast>, Wholes<i64, AtLeast>>(x.dtype());
-    run("all", x, &checked, kernels, checked.count as f64, DType::U8)
+    let fold = fold("FoldAll", Gives::Truth);
+    run("all", x, &checked, kernels, fold, checked.count as f64)
 }
 
 /// The variance over some axes: the sum of squared distances from the mean, over the count less
@@ -257,7 +310,14 @@ pub fn var<'a>(
     }
     let checked = check("var", x, over.into(), keep)?;
     let kernels = Kernels::of::<Variance>();
-    run("var", x, &checked, kernels, correction, x.dtype())
+    run(
+        "var",
+        x,
+        &checked,
+        kernels,
+        fold("FoldVariance", Gives::Same),
+        correction,
+    )
 }
 
 /// The `p`-norm over some axes: the `p`th root of the sum of `p`th powers of magnitudes. 0 counts
@@ -274,18 +334,18 @@ pub fn norm<'a>(x: &Tensor, p: f64, over: impl Into<Over<'a>>, keep: bool) -> Re
         });
     }
     let checked = check("norm", x, over.into(), keep)?;
-    let kernels = if p == 0.0 {
-        Kernels::of::<Wides<Count>>()
+    let (kernels, name) = if p == 0.0 {
+        (Kernels::of::<Wides<Count>>(), "FoldCount")
     } else if p == 1.0 {
-        Kernels::of::<Wides<Taxicab>>()
+        (Kernels::of::<Wides<Taxicab>>(), "FoldTaxicab")
     } else if p == 2.0 {
-        Kernels::of::<Wides<Euclid>>()
+        (Kernels::of::<Wides<Euclid>>(), "FoldEuclid")
     } else if p == f64::INFINITY {
-        Kernels::of::<Wides<Largest>>()
+        (Kernels::of::<Wides<Largest>>(), "FoldLargest")
     } else {
-        Kernels::of::<Wides<Power>>()
+        (Kernels::of::<Wides<Power>>(), "FoldNorm")
     };
-    run("norm", x, &checked, kernels, p, x.dtype())
+    run("norm", x, &checked, kernels, fold(name, Gives::Same), p)
 }
 
 /// `ln Σ exp(x)` over some axes, without overflow; −∞ of no elements.
@@ -293,5 +353,12 @@ pub fn logsumexp<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Resul
     check::dtype("logsumexp", "x", x, DType::FLOATS)?;
     let checked = check("logsumexp", x, over.into(), keep)?;
     let kernels = Kernels::of::<LogSumExp>();
-    run("logsumexp", x, &checked, kernels, 1.0, x.dtype())
+    run(
+        "logsumexp",
+        x,
+        &checked,
+        kernels,
+        fold("FoldLogSumExp", Gives::Same),
+        1.0,
+    )
 }

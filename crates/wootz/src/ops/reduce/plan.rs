@@ -4,8 +4,10 @@ use super::{fold::Fold, kernel};
 use crate::{
     DType, Element, Layout, MAX_RANK, Result, Shape, Tensor,
     cpu::rows::{Axes, STRIP, TILE},
-    ops::submit,
+    kernels,
+    ops::{copy, or_copy, runs_source, submit},
 };
+use smallvec::SmallVec;
 use std::cmp::Reverse;
 use wootz_runtime::{Body, Buffer, Grid, Kernel, NativeFn, Plan, Stream};
 
@@ -55,6 +57,8 @@ pub(super) struct Reduction {
     pub(super) op: &'static str,
     /// The fold.
     pub(super) kernels: Kernels,
+    /// The fold in the kernel dialect.
+    pub(super) fold: kernels::Fold,
     /// The fold's argument.
     pub(super) argument: f64,
     /// The result's type.
@@ -91,6 +95,75 @@ struct Way {
     units: usize,
 }
 
+/// Reduces the marked axes of `x` to `out`, on a device that runs kernels in source form.
+fn from_source(
+    reduction: &Reduction,
+    stream: &Stream,
+    x: &Tensor,
+    marked: &[bool; MAX_RANK],
+    out: &Tensor,
+) -> Result<()> {
+    let mut copied = None;
+    let (x, dims) = together(x, marked, &mut copied)?;
+    let &Reduction { fold, argument, .. } = reduction;
+    let reduction = kernels::Reduction::new(fold, x.dtype(), dims, argument);
+    let Some(bytes) = reduction.states() else {
+        let plan = reduction.plan(x, (out.buffer(), out.byte_offset()));
+        // SAFETY: `x` is contiguous and has the sizes that the reduction was made for, and `out`
+        // has an element for each fold.
+        return unsafe { submit(stream, &plan) };
+    };
+    let states = stream.allocate(bytes)?;
+    // SAFETY: as above, with room for the states of each part.
+    unsafe {
+        submit(stream, &reduction.plan(x, (&states, 0)))?;
+        submit(stream, &reduction.join(&states, out))
+    }
+}
+
+/// `x` as a contiguous `[outer, length, inner]`, of which the middle one is what the marked axes
+/// hold: as it lies if it lies so, else copied with those axes last.
+fn together<'a>(
+    x: &'a Tensor,
+    marked: &[bool; MAX_RANK],
+    copied: &'a mut Option<Tensor>,
+) -> Result<(&'a Tensor, [usize; 3])> {
+    // Sizes of the runs of axes that go or stay together; those of size 1 are nowhere.
+    let mut runs: SmallVec<[(bool, usize); MAX_RANK]> = SmallVec::new();
+    for (axis, &dim) in x.dims().iter().enumerate().filter(|&(_, &dim)| dim != 1) {
+        match runs.last_mut() {
+            Some((goes, size)) if *goes == marked[axis] => *size *= dim,
+            _ => runs.push((marked[axis], dim)),
+        }
+    }
+    let dims = match runs[..] {
+        [] => Some([1, 1, 1]),
+        [(false, kept)] => Some([kept, 1, 1]),
+        [(true, length)] => Some([1, length, 1]),
+        [(false, outer), (true, length)] => Some([outer, length, 1]),
+        [(true, length), (false, inner)] => Some([1, length, inner]),
+        [(false, outer), (true, length), (false, inner)] => Some([outer, length, inner]),
+        _ => None,
+    };
+    if let Some(dims) = dims {
+        return Ok((or_copy(x, x.layout().is_contiguous(), copied)?, dims));
+    }
+    let kept = (0..x.rank()).filter(|&axis| !marked[axis]);
+    let order: Vec<usize> = kept
+        .chain((0..x.rank()).filter(|&axis| marked[axis]))
+        .collect();
+    let size = |goes: bool| {
+        let axes = x
+            .dims()
+            .iter()
+            .zip(marked)
+            .filter(|&(_, &marked)| marked == goes);
+        axes.map(|(&dim, _)| dim).product::<usize>()
+    };
+    let dims = [size(false), size(true), 1];
+    Ok((copied.insert(copy(&x.permute(&order)?)?), dims))
+}
+
 /// Reduces the marked axes of `x` to a result of shape `shape`.
 pub(super) fn run(
     reduction: &Reduction,
@@ -104,9 +177,14 @@ pub(super) fn run(
         ref kernels,
         argument,
         out,
+        ..
     } = reduction;
     let out = Tensor::output(name, stream, out, shape)?;
     if out.count() == 0 {
+        return Ok(out);
+    }
+    if runs_source(stream.device()) {
+        from_source(reduction, stream, x, marked, &out)?;
         return Ok(out);
     }
     let dtypes = [x.dtype(), out.dtype()].map(|dtype| dtype.index() as u32);

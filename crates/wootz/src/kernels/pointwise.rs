@@ -1,0 +1,141 @@
+//! Elementwise kernels, of `ops/pointwise.h`.
+
+use super::{
+    Buffer, Id, Instance, KernelParams, LANES, element, groups, launch, pack,
+    structs::WalkParams,
+    walk::{Operand, is_wide, walk},
+};
+use crate::{DType, Layout, Tensor};
+use wootz_runtime::Plan;
+
+/// Which kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pointwise {
+    /// The op's struct in the dialect.
+    pub op: &'static str,
+    /// How many operands it takes.
+    pub operands: usize,
+    /// The operands' type.
+    pub from: DType,
+    /// The result's.
+    pub to: DType,
+    /// Elements moved as one.
+    pub vector: usize,
+    /// Whether counting takes 64 bits.
+    pub wide: bool,
+}
+
+impl Pointwise {
+    /// Elements that are moved as one where operands allow it.
+    fn pack(from: DType, to: DType) -> usize {
+        pack(from).min(pack(to))
+    }
+
+    /// This kernel in each of its forms.
+    pub(super) fn all(op: &'static str, operands: usize, from: DType, to: DType) -> Vec<Id> {
+        let mut all = vec![];
+        for vector in [1, Pointwise::pack(from, to)] {
+            for wide in [false, true] {
+                all.push(Id::Pointwise(Pointwise {
+                    op,
+                    operands,
+                    from,
+                    to,
+                    vector,
+                    wide,
+                }));
+            }
+        }
+        all
+    }
+
+    pub(super) fn instance(self) -> Instance {
+        let Pointwise {
+            op,
+            operands,
+            from,
+            to,
+            vector,
+            wide,
+        } = self;
+        let (t, out) = (element(from), element(to));
+        let counter = if wide { "u64" } else { "u32" };
+        let mut buffers = vec![Buffer::input(t); operands];
+        let body = match op {
+            "Where" => {
+                buffers[0] = Buffer::input(element(DType::U8));
+                format!("choose<{t}, {vector}, {counter}>")
+            }
+            "Clamp" => format!("clamp<{t}, {vector}, {counter}>"),
+            "Cast" => format!("pointwise1<Cast<{out}>, {out}, {t}, {vector}, {counter}>"),
+            _ => format!("pointwise{operands}<{op}, {out}, {t}, {vector}, {counter}>"),
+        };
+        buffers.push(Buffer::output(out));
+        Instance {
+            file: "ops/pointwise.h",
+            name: format!("{op}_{t}_{out}_v{vector}_{counter}"),
+            body,
+            lanes: LANES,
+            params: WalkParams::C,
+            buffers,
+        }
+    }
+}
+
+/// Numbers that an op takes beside its operands.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Numbers {
+    /// For floats.
+    pub(crate) floats: [f32; 2],
+    /// For integers.
+    pub(crate) wholes: [i64; 2],
+}
+
+/// The plan of op `op` of the dialect over `tensors`, each seen through its layout, which has the
+/// shape of `out`.
+pub(crate) fn plan<'a, const N: usize>(
+    op: &'static str,
+    tensors: [&'a Tensor; N],
+    layouts: [Layout; N],
+    out: &'a Tensor,
+    numbers: Numbers,
+) -> Plan<'a> {
+    let operand = |tensor: &Tensor, layout: Layout| Operand {
+        layout,
+        size: tensor.dtype().size(),
+        start: tensor.byte_offset(),
+    };
+    // The last operand has the type that counts: of `where`, the first is a condition.
+    let (from, to) = (tensors[N - 1].dtype(), out.dtype());
+    let most = Pointwise::pack(from, to);
+    let output = operand(out, *out.layout());
+    let first = operand(tensors[0], layouts[0]);
+    let (mut params, vector) = match N {
+        1 => walk(&[output, first], most),
+        2 => walk(&[output, first, operand(tensors[1], layouts[1])], most),
+        _ => {
+            let rest = [1, 2].map(|k| operand(tensors[k], layouts[k]));
+            let [second, third] = rest;
+            walk(&[output, first, second, third], most)
+        }
+    };
+    params.floats = numbers.floats;
+    params.wholes[..2].copy_from_slice(&numbers.wholes);
+    let id = Id::Pointwise(Pointwise {
+        op,
+        operands: N,
+        from,
+        to,
+        vector,
+        wide: is_wide(&params),
+    });
+    let plan = tensors
+        .iter()
+        .fold(launch(id, groups(params.total), &params), |plan, tensor| {
+            plan.read(tensor.buffer(), tensor.byte_offset())
+        });
+    let size = |tensor: &Tensor| tensor.dtype().size();
+    let bytes = out.count() * (size(out) + tensors.iter().map(|x| size(x)).sum::<usize>());
+    plan.write(out.buffer(), out.byte_offset())
+        .cost(bytes as u64, 0)
+}

@@ -1,0 +1,72 @@
+//! Copies between layouts that run along different axes, of `ops/transpose.h`.
+
+use super::{
+    Buffer, Id, Instance, KernelParams, LANES, Numbers, groups_of, launch, pointwise,
+    structs::WalkParams, word,
+};
+use crate::{Layout, MAX_RANK, Tensor, collapse};
+use wootz_runtime::Plan;
+
+/// Rows and columns of a tile: 128 bytes of the wider elements, 64 elements of the others.
+fn tile(size: usize) -> usize {
+    if size > 2 { 32 } else { 64 }
+}
+
+pub(super) fn instance(size: usize) -> Instance {
+    let (t, tile) = (word(size), tile(size));
+    Instance {
+        file: "ops/transpose.h",
+        name: format!("transpose_{t}_{tile}"),
+        body: format!("transpose<{t}, {tile}>"),
+        lanes: LANES,
+        params: WalkParams::C,
+        buffers: vec![Buffer::input(t), Buffer::output(t)],
+    }
+}
+
+/// The plan that copies `x` into `out`, a view of the same shape.
+pub(crate) fn copy<'a>(x: &'a Tensor, out: &'a Tensor) -> Plan<'a> {
+    let transposed = transposed(x, out);
+    transposed.unwrap_or_else(|| pointwise("Copy", [x], [*x.layout()], out, Numbers::default()))
+}
+
+/// The plan by tiles, where it is worth it: both run along an axis, not the same one, and a tile's
+/// worth of each is there.
+fn transposed<'a>(x: &'a Tensor, out: &'a Tensor) -> Option<Plan<'a>> {
+    let size = x.dtype().size();
+    let layouts = collapse([out.layout(), x.layout()]);
+    let [to, from] = &layouts;
+    let neighbours = |layout: &Layout| layout.strides().iter().position(|&stride| stride == 1);
+    let (columns, rows) = (neighbours(to)?, neighbours(from)?);
+    let dims = to.dims();
+    let tile = tile(size);
+    if columns == rows || dims[columns] < tile / 2 || dims[rows] < tile / 2 {
+        return None;
+    }
+    let mut params: WalkParams = bytemuck::Zeroable::zeroed();
+    let (mut rank, mut total) = (0, 1);
+    params.shape[0] = 1;
+    for axis in (0..dims.len()).filter(|&axis| axis != columns && axis != rows) {
+        params.shape[rank] = dims[axis] as u64;
+        params.strides[rank] = to.strides()[axis] as i64;
+        params.strides[MAX_RANK + rank] = from.strides()[axis] as i64;
+        total *= dims[axis];
+        rank += 1;
+    }
+    params.rank = rank.max(1) as u32;
+    params.packs = params.shape[rank.max(1) - 1];
+    params.total = total as u64;
+    params.wholes[..4].copy_from_slice(&[
+        dims[rows] as i64,
+        dims[columns] as i64,
+        from.strides()[columns] as i64,
+        to.strides()[rows] as i64,
+    ]);
+    let tiles = dims[rows].div_ceil(tile) * dims[columns].div_ceil(tile);
+    let plan = launch(Id::Transpose(size), groups_of(total * tiles), &params)
+        .read(x.buffer(), x.byte_offset())
+        .write(out.buffer(), out.byte_offset())
+        .scratch(tile * (tile + 1) * size)
+        .cost((2 * x.count() * size) as u64, 0);
+    Some(plan)
+}
