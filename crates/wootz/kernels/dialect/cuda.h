@@ -103,6 +103,10 @@ inline void store(T* to, const Pack<T, count>& pack) {
 // Whole values in and out of scratch memory.
 template <typename T> inline void put(scratch T* to, T value) { *to = value; }
 template <typename T> inline T get(scratch const T* from) { return *from; }
+// A pack, to where packs start.
+template <u32 count, typename T> inline void put_packed(T* to, const Pack<T, count>& pack) {
+  store(to, pack);
+}
 // In and out of device memory.
 template <typename T> inline void keep(device T* to, T value) { *to = value; }
 template <typename T> inline T kept(device const T* from) { return *from; }
@@ -148,25 +152,38 @@ MMA(f16, "f16")
 MMA(bf16, "bf16")
 #undef MMA
 
-// Two elements, `step` apart, in one register.
-template <typename T> inline u32 two(const T* from, u32 step) {
-  return u32(from[0].bits) | u32(from[step].bits) << 16;
+// Four 8 x 8 blocks of half-width elements, a row of which each lane points at: as mma.sync takes
+// its left operand, or turned, as it takes the right one.
+inline void load_blocks(u32 (&blocks)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(blocks[0]), "=r"(blocks[1]), "=r"(blocks[2]), "=r"(blocks[3])
+               : "r"(u32(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+inline void load_turned_blocks(u32 (&blocks)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(blocks[0]), "=r"(blocks[1]), "=r"(blocks[2]), "=r"(blocks[3])
+               : "r"(u32(__cvta_generic_to_shared(row)))
+               : "memory");
 }
 
+// Rows of a and b start at multiples of 16 bytes; TM and TN are even.
 template <typename T, u32 TM, u32 TN>
 inline void multiply_add(Place at, SimdTile<T, TM, TN>& c, const T* a, u32 a_step, const T* b,
                          u32 b_step) {
-  u32 row = block_row(at), column = block_column(at);
+  u32 row = at.lane % 16, half = at.lane % 32 / 16 * 8;
   u32 right[TN][2];
-  UNROLL for (u32 j = 0; j < TN; ++j) {
-    const T* from = b + (column * b_step + 8 * j + row);
-    right[j][0] = two(from, b_step);
-    right[j][1] = two(from + 8 * b_step, b_step);
+  UNROLL for (u32 j = 0; j < TN; j += 2) {
+    u32 blocks[4];
+    load_turned_blocks(blocks, b + (row * b_step + 8 * j + half));
+    right[j][0] = blocks[0];
+    right[j][1] = blocks[1];
+    right[j + 1][0] = blocks[2];
+    right[j + 1][1] = blocks[3];
   }
   UNROLL for (u32 i = 0; i < TM; i += 2) {
-    const T* from = a + ((8 * i + row) * a_step + column);
-    u32 left[4] = {two(from, 1), two(from + 8 * a_step, 1), two(from + 8, 1),
-                   two(from + 8 * a_step + 8, 1)};
+    u32 left[4];
+    load_blocks(left, a + ((8 * i + row) * a_step + half));
     UNROLL for (u32 j = 0; j < TN; ++j) mma(c.at[i][j], c.at[i + 1][j], left, right[j], T());
   }
 }

@@ -161,6 +161,11 @@ inline void store(T* to, const Pack<T, count>& pack) {
 // Whole values in and out of scratch memory.
 template <typename T> inline void put(scratch T* to, T value) { *to = value; }
 template <typename T> inline T get(scratch const T* from) { return *from; }
+// A pack, to where packs start.
+template <u32 count, typename T> inline void put_packed(scratch T* to, const Pack<T, count>& pack) {
+  check_alignment(to, sizeof(T) * count);
+  for (u32 i = 0; i < count; ++i) to[i] = pack.at[i];
+}
 // In and out of device memory.
 template <typename T> inline void keep(device T* to, T value) { *to = value; }
 template <typename T> inline T kept(device const T* from) { return *from; }

@@ -62,6 +62,8 @@ template <u32 count, typename T> void store(device T* to, thread const Pack<T, c
 
 template <typename T> void put(scratch T* to, T value);
 template <typename T> T get(scratch const T* from);
+template <u32 count, typename T>
+void put_packed(scratch T* to, thread const Pack<T, count>& pack);
 template <typename T> void keep(device T* to, T value);
 template <typename T> T kept(device const T* from);
 

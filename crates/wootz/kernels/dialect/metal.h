@@ -127,6 +127,14 @@ inline void store(device T* to, thread const Pack<T, count>& pack) {
 // Whole values in and out of scratch memory.
 template <typename T> inline void put(scratch T* to, T value) { *to = value; }
 template <typename T> inline T get(scratch const T* from) { return *from; }
+// A pack, to where packs start.
+template <u32 count, typename T>
+inline void put_packed(scratch T* to, thread const Pack<T, count>& pack) {
+  UNROLL for (u32 i = 0; i < count; i += 4) {
+    metal::vec<T, 4> word(pack.at[i], pack.at[i + 1], pack.at[i + 2], pack.at[i + 3]);
+    *reinterpret_cast<scratch metal::vec<T, 4>*>(to + i) = word;
+  }
+}
 // In and out of device memory.
 template <typename T> inline void keep(device T* to, T value) { *to = value; }
 template <typename T> inline T kept(device const T* from) { return *from; }

@@ -1,6 +1,8 @@
 //! Every kernel there is, by module: what the lint and the ahead-of-time checks walk.
 
-use super::{Arange, Columns, Fold, Gives, Id, Pick, Pointwise, Reduce, RowOp, Rows, Scatter};
+use super::{
+    Arange, Columns, Fold, Gives, Id, Matmul, Pick, Pointwise, Reduce, RowOp, Rows, Scatter,
+};
 use crate::DType;
 
 /// What a pointwise op gives: elements of its operands' type, or truth values.
@@ -89,7 +91,7 @@ pub fn modules() -> Vec<Vec<Id>> {
         for op in [RowOp::Centred, RowOp::Uncentred] {
             modules.push(Rows::all(op, dtype));
         }
-        modules.push(vec![Id::Matmul(dtype)]);
+        modules.push(Matmul::all(dtype));
         modules.push(vec![Id::Rope(dtype)]);
     }
     modules.push(fills());

@@ -30,7 +30,8 @@ pub use index::{Pick, Scatter};
 pub use instance::{Buffer, Instance, module};
 #[cfg(feature = "emulated")]
 pub use library::compile_for_emulator;
-pub(crate) use matmul::plan as matmul;
+pub(crate) use matmul::Product;
+pub use matmul::{Matmul, MatmulStep, Tile};
 pub(crate) use params::kernel_params;
 pub use params::{CField, CStruct, KernelParams};
 pub use pointwise::Pointwise;
@@ -69,8 +70,8 @@ pub enum Id {
     Rope(DType),
     /// Elements of so many bytes, moved between layouts.
     Transpose(usize),
-    /// Matrix products, of this type.
-    Matmul(DType),
+    /// Matrix products.
+    Matmul(Matmul),
 }
 
 impl Id {
@@ -87,7 +88,7 @@ impl Id {
             Id::Arange(id) => id.instance(),
             Id::Rope(dtype) => rope::instance(dtype),
             Id::Transpose(size) => transpose::instance(size),
-            Id::Matmul(dtype) => matmul::instance(dtype),
+            Id::Matmul(id) => id.instance(),
         }
     }
 }

@@ -158,9 +158,18 @@ kernel_params! {
         a_batch: [i64; 6],
         /// Strides of the right matrices.
         x_batch: [i64; 6],
+        /// Parts that the inner size is cut into.
+        parts: u64,
+        /// The inner size of a part.
+        part: u64,
         /// Batch axes.
         batch_rank: u32,
-        /// Whether a bias is added to each row.
+        /// Whether a bias is added to each row of the products,
         has_bias: u32,
+        /// or to the sum of their parts.
+        adds_bias: u32,
+        /// How tiles are taken: 1 if columns of the left matrix lie in memory, 2 if its packs can
+        /// be moved as one; 4 and 8 of the right one.
+        ways: u32,
     }
 }

@@ -120,11 +120,22 @@ impl Product<'_> {
                 None => None,
             };
             let ((a, left), (b, right)) = (&self.a, &self.b);
-            let plan = kernels::matmul((a, left), (b, right), bias, &out);
+            let product = kernels::Product {
+                a: (a, left),
+                b: (b, right),
+                bias,
+                out: &out,
+            };
+            let sums = product.sums().map(|bytes| stream.allocate(bytes));
+            let sums = sums.transpose()?;
             // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out`
-            // has as well.
-            unsafe { submit(stream, &plan)? };
-            drop(plan);
+            // has as well; there is room for each part's sums.
+            unsafe {
+                submit(stream, &product.plan(sums.as_ref()))?;
+                if let Some(sums) = &sums {
+                    submit(stream, &product.join(sums))?;
+                }
+            }
             return Ok(out);
         }
         let params = self.params(out.dtype());
