@@ -206,6 +206,7 @@ inline void multiply_add(Place at, SimdTile<f32, TM, TN>& c, const f32* a, u32 a
   }
 }
 
+inline f32 absolute(f32 x) { return fabsf(x); }
 // The larger and the smaller; NaN wins over everything.
 inline f32 larger(f32 a, f32 b) {
   f32 value;
@@ -224,7 +225,7 @@ inline f32 exp2_fast(f32 x) {
 }
 inline f32 reciprocal_fast(f32 x) {
   f32 value;
-  asm("rcp.approx.f32 %0, %1;" : "=f"(value) : "f"(x));
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(value) : "f"(x));
   return value;
 }
 

@@ -90,6 +90,7 @@ template <typename T, u32 TM, u32 TN>
 void multiply_add(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a, u32 a_step,
                   scratch const T* b, u32 b_step);
 
+f32 absolute(f32 x);
 f32 larger(f32 a, f32 b);
 f32 smaller(f32 a, f32 b);
 f32 exp2_fast(f32 x);

@@ -3,8 +3,6 @@
 
 namespace wootz {
 
-inline f32 absolute(f32 x) { return bits_as<f32>(bits_as<u32>(x) & 0x7fffffffu); }
-
 // A number as the sum of two floats: about 48 bits of it.
 struct Two {
   f32 high;
@@ -106,19 +104,26 @@ inline f32 over(f32 a, f32 d) {
   return fused(fused(-quotient, d, a), inverse, quotient);
 }
 
-// x * sigmoid(w), where x and w have one sign and an infinite w comes with an infinite x.
-inline f32 gate(f32 x, f32 w) {
-  f32 power = exp_precise(-absolute(w));
-  f32 value = over(w < 0.0f ? x * power : x, 1.0f + power);
-  return w > 120.0f ? x : value;
+// exp(x) of an x of -87 ... 0: the rounding of the exponent of two is taken back.
+inline f32 exp_falling(f32 x) {
+  f32 exponent = x * 1.44269504f;
+  f32 rest = fused(x, 1.92596303e-8f, fused(x, 1.44269504f, -exponent));
+  f32 power = exp2_fast(exponent);
+  return fused(power, 0.693147181f * rest, power);
 }
 
-inline f32 silu(f32 x) {
-  if (x > -80.0f || is_nan(x)) return gate(x, x);
-  // The sigmoid, but not the product, would be too small to keep its digits.
-  f32 root = exp_precise(0.5f * x);
-  return x < -240.0f ? -0.0f : x * root * root;
+// x * sigmoid(w), where x and w have one sign.
+inline f32 gate(f32 x, f32 w) {
+  if (w < -80.0f) {
+    // The sigmoid, but not the product, would be too small to keep its digits.
+    f32 root = exp_precise(0.5f * w);
+    return root == 0.0f ? -0.0f : x * root * root;
+  }
+  f32 power = w > 87.0f ? 0.0f : exp_falling(-absolute(w));
+  return x * over(w < 0.0f ? power : 1.0f, 1.0f + power);
 }
+
+inline f32 silu(f32 x) { return gate(x, x); }
 
 // x / 2 * erfc(-x / sqrt 2): of a small x by erf, of others by what is missing from 0 or x. The
 // rounding of x * x, which the exponential would magnify, is taken back.
@@ -139,8 +144,6 @@ inline f32 gelu(f32 x) {
 }
 
 inline f32 gelu_tanh(f32 x) {
-  if (x < -30.0f) return -0.0f;
-  if (x > 30.0f || is_nan(x)) return x;
   return gate(x, 1.5957691216057308f * fused(0.044715f * x * x, x, x));
 }
 

@@ -213,6 +213,7 @@ inline void multiply_add(Place at, thread SimdTile<T, TM, TN>& c, scratch const 
   }
 }
 
+inline f32 absolute(f32 x) { return metal::fabs(x); }
 // The larger and the smaller; NaN wins over everything.
 inline f32 larger(f32 a, f32 b) { return (a > b || a != a) ? a : b; }
 inline f32 smaller(f32 a, f32 b) { return (a < b || a != a) ? a : b; }

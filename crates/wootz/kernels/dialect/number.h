@@ -15,7 +15,7 @@ template <> struct IsFloat<bf16> { enum : bool { value = true }; };
 
 inline f32 infinity() { return bits_as<f32>(0x7f800000u); }
 inline f32 not_a_number() { return bits_as<f32>(0x7fc00000u); }
-inline bool is_nan(f32 x) { return (bits_as<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
+inline bool is_nan(f32 x) { return x != x; }
 inline bool is_inf(f32 x) { return (bits_as<u32>(x) & 0x7fffffffu) == 0x7f800000u; }
 
 // 2 to a power of -126 ... 127
@@ -103,5 +103,33 @@ inline To convert(From x) {
 
 template <typename T>
 inline wide<T> widen(T x) { return wide<T>(x); }
+
+// 16 bytes of neighbours as words. A load of elements is only over when they are taken apart; one
+// of words can be on its way while others are asked for.
+typedef Pack<u32, 4> Words;
+template <typename T, u32 bytes> struct InWords;
+template <typename T> struct InWords<T, 2> {
+  static T get(thread const Words& words, u32 i) {
+    return bits_as<T>(u16(words.at[i / 2] >> (i % 2 * 16)));
+  }
+  static void set(thread Words& words, u32 i, T value) {
+    u32 bits = u32(bits_as<u16>(value)) << (i % 2 * 16);
+    words.at[i / 2] = i % 2 == 0 ? bits : words.at[i / 2] | bits;
+  }
+};
+template <typename T> struct InWords<T, 4> {
+  static T get(thread const Words& words, u32 i) { return bits_as<T>(words.at[i]); }
+  static void set(thread Words& words, u32 i, T value) { words.at[i] = bits_as<u32>(value); }
+};
+template <typename T> inline Words load_words(device const T* from) {
+  return load<4>(reinterpret_cast<device const u32*>(from));
+}
+// Element i; elements are set in their order.
+template <typename T> inline T element(thread const Words& words, u32 i) {
+  return InWords<T, sizeof(T)>::get(words, i);
+}
+template <typename T> inline void set_element(thread Words& words, u32 i, T value) {
+  InWords<T, sizeof(T)>::set(words, i, value);
+}
 
 }  // namespace wootz

@@ -23,7 +23,7 @@ template <typename T> struct Matrix {
 // A lane's share of a ROWS x COLUMNS tile, in registers.
 template <typename T, u32 ROWS, u32 COLUMNS, u32 LANES> struct Share {
   enum : u32 { VEC = 16 / sizeof(T), COUNT = ROWS * COLUMNS / (VEC * LANES) };
-  Pack<T, VEC> at[COUNT];
+  Words at[COUNT];
 };
 
 // Where pack `i` of a tile starts in it.
@@ -47,15 +47,14 @@ inline void fetch_tile(thread Share<T, ROWS, COLUMNS, LANES>& share, Place at,
     u64 r = row + c.row, n = column + c.column;
     device const T* from = m.from + (i64(r) * m.row_stride + i64(n) * m.column_stride);
     if (m.packed && r + high <= m.height && n + wide <= m.width) {
-      share.at[j] = load<VEC>(from);
+      share.at[j] = load_words(from);
       continue;
     }
     i64 stride = m.along_rows ? m.row_stride : m.column_stride;
     u64 left = m.along_rows ? (n < m.width && r < m.height ? m.height - r : 0)
                             : (r < m.height && n < m.width ? m.width - n : 0);
     UNROLL for (u32 i = 0; i < VEC; ++i) {
-      share.at[j].at[i] = T(0.0f);
-      if (i < left) share.at[j].at[i] = from[i64(i) * stride];
+      set_element(share.at[j], i, i < left ? from[i64(i) * stride] : T(0.0f));
     }
   }
 }
@@ -68,9 +67,9 @@ inline void put_tile(scratch T* to, thread const Share<T, ROWS, COLUMNS, LANES>&
     Corner c = corner<ROWS, COLUMNS, VEC>(at.lane + j * LANES, along_rows);
     scratch T* place = to + (c.row * STEP + c.column);
     if (along_rows) {
-      UNROLL for (u32 i = 0; i < VEC; ++i) place[i * STEP] = share.at[j].at[i];
+      UNROLL for (u32 i = 0; i < VEC; ++i) place[i * STEP] = element<T>(share.at[j], i);
     } else {
-      put_packed(place, share.at[j]);
+      put_packed(reinterpret_cast<scratch u32*>(place), share.at[j]);
     }
   }
 }

@@ -140,14 +140,11 @@ inline void norm_held(Place at, device const T* x, device const T* weight, devic
                       device T* y, constant NormParams& p) {
   Team team = team_of<Team>(at);
   f32 length = f32(p.length);
-  RawRow<T, VEC, PACKS> raw;
-  fetch_row(raw, team, x + team.row * p.length, team.row < p.rows ? p.length : 0);
   for (u64 step = 0; team.first + step < p.rows; step += team.stride) {
-    u64 r = team.row + step, next = r + team.stride;
-    u64 end = r < p.rows ? p.length : 0, group = (r % p.groups) * p.weights;
+    u64 r = team.row + step, end = r < p.rows ? p.length : 0;
+    u64 group = p.groups == 1 ? 0 : (r % p.groups) * p.weights;
     Row<T, VEC, PACKS> row;
-    widen_row(row, raw, team, end, 0.0f);
-    fetch_row(raw, team, x + next * p.length, next < p.rows ? p.length : 0);
+    load_row(row, team, end ? x + r * p.length : x, end, 0.0f);
     f32 centre = Kind::centre(team, fold<Sum<f32>>(row), length);
     if (any(team, is_inf(centre))) {
       f32 sum = 0.0f;

@@ -24,14 +24,10 @@ struct LogSoftmax {
 template <typename Out, typename T, typename Team, u32 VEC, u32 PACKS>
 inline void softmax_held(Place at, device const T* x, device T* y, constant SoftmaxParams& p) {
   Team team = team_of<Team>(at);
-  RawRow<T, VEC, PACKS> raw;
-  fetch_row(raw, team, x + team.row * p.length, team.row < p.rows ? p.length : 0);
   for (u64 step = 0; team.first + step < p.rows; step += team.stride) {
-    u64 r = team.row + step, next = r + team.stride;
-    u64 length = r < p.rows ? p.length : 0;
+    u64 r = team.row + step, length = r < p.rows ? p.length : 0;
     Row<T, VEC, PACKS> row;
-    widen_row(row, raw, team, length, -infinity());
-    fetch_row(raw, team, x + next * p.length, next < p.rows ? p.length : 0);
+    load_row(row, team, length ? x + r * p.length : x, length, -infinity());
     f32 top = reduce<Max<f32>>(team, fold<Max<f32>>(row));
     Origin origin = origin_of(top);
     f32 total = 0.0f;

@@ -16,28 +16,33 @@ inline u64 pack_start(thread const Team& team, u32 j) {
   return (u64(j) * team.size + team.rank) * VEC;
 }
 
-// A row as it is in memory: fetched ahead of its turn.
-template <typename T, u32 VEC, u32 PACKS> struct RawRow {
-  Pack<T, VEC> at[PACKS];
+// What a load brings: words for packs of 16 bytes, else an element.
+template <typename T, u32 VEC> struct Brought {
+  typedef Words type;
+  static Words load(device const T* from) { return load_words(from); }
+  static wide<T> widened(thread const Words& words, u32 i) { return widen(element<T>(words, i)); }
+};
+template <typename T> struct Brought<T, 1> {
+  typedef T type;
+  static T load(device const T* from) { return *from; }
+  static wide<T> widened(thread const T& value, u32) { return widen(value); }
 };
 
+// Elements past `length` become `fill`. All loads are on their way before the first is waited for:
+// a pack that does not exist is loaded from the row's start and not used.
 template <typename T, u32 VEC, u32 PACKS, typename Team>
-inline void fetch_row(thread RawRow<T, VEC, PACKS>& raw, thread const Team& team,
-                      device const T* from, u64 length) {
+inline void load_row(thread Row<T, VEC, PACKS>& row, thread const Team& team, device const T* from,
+                     u64 length, wide<T> fill) {
+  typedef Brought<T, VEC> Bring;
+  typename Bring::type brought[PACKS];
   UNROLL for (u32 j = 0; j < PACKS; ++j) {
     u64 start = pack_start<VEC>(team, j);
-    if (start < length) raw.at[j] = load<VEC>(from + start);
+    brought[j] = Bring::load(from + (start < length ? start : 0));
   }
-}
-
-// Elements past `length` become `fill`.
-template <typename T, u32 VEC, u32 PACKS, typename Team>
-inline void widen_row(thread Row<T, VEC, PACKS>& row, thread const RawRow<T, VEC, PACKS>& raw,
-                      thread const Team& team, u64 length, wide<T> fill) {
   UNROLL for (u32 j = 0; j < PACKS; ++j) {
     bool inside = pack_start<VEC>(team, j) < length;
     UNROLL for (u32 i = 0; i < VEC; ++i) {
-      row.at[j * VEC + i] = inside ? widen(raw.at[j].at[i]) : fill;
+      row.at[j * VEC + i] = inside ? Bring::widened(brought[j], i) : fill;
     }
   }
 }

@@ -89,8 +89,10 @@ impl Tile {
     }
 }
 
-/// Groups that keep a large device busy, and the least inner size of a part.
+/// Groups that keep a large device busy: of few rows, which only memory limits, more; and the
+/// least inner size of a part.
 const ENOUGH: usize = 128;
+const ENOUGH_LOW: usize = 1024;
 const PART: usize = 128;
 
 impl Matmul {
@@ -179,7 +181,12 @@ impl<'a> Product<'a> {
         let batch = self.out.count() / (m * n);
         let tile = Tile::choose(sizes, batch);
         // Few tiles and a long inner size are cut into parts.
-        let parts = ENOUGH.div_ceil(tile.count(sizes).saturating_mul(batch));
+        let enough = if tile == Tile::LOW {
+            ENOUGH_LOW
+        } else {
+            ENOUGH
+        };
+        let parts = enough.div_ceil(tile.count(sizes).saturating_mul(batch));
         let parts = parts.min(k / PART).max(1);
         let part = k.div_ceil(parts).next_multiple_of(Tile::depth(a.dtype()));
         let parts = k.div_ceil(part.max(1)).max(1);

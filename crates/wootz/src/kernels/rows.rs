@@ -4,7 +4,7 @@ use super::{
     Buffer, Id, Instance, KernelParams, LANES, element, groups_of, launch, pack,
     structs::{NormParams, SoftmaxParams},
 };
-use crate::{DType, Device, Tensor};
+use crate::{DType, Tensor};
 use smallvec::SmallVec;
 use wootz_runtime::Plan;
 
@@ -94,11 +94,8 @@ impl RowWay {
         }
     }
 
-    /// Groups for `rows` rows: no more than a device holds at once, so that each fetches its next
-    /// row while it works on one.
-    fn groups(&self, rows: usize, device: Device) -> usize {
-        let resident = device.caps().cores * (2048 / self.lanes as usize);
-        groups_of(self.team.groups(self.lanes, rows).min(resident.max(1)))
+    fn groups(&self, rows: usize) -> usize {
+        groups_of(self.team.groups(self.lanes, rows))
     }
 
     /// Every way that `choose` can give.
@@ -252,12 +249,7 @@ pub(crate) fn softmax<'a>(
         launch(id, groups_of(rows * inner.div_ceil(32)), &params).scratch(LANES as usize * 8)
     } else {
         let way = RowWay::choose(dtype, [rows, length], starts_aligned(&[x, out]));
-        launch(
-            Id::Rows(Rows { op, dtype, way }),
-            way.groups(rows, x.device()),
-            &params,
-        )
-        .scratch(SLOTS)
+        launch(Id::Rows(Rows { op, dtype, way }), way.groups(rows), &params).scratch(SLOTS)
     };
     plan.read(x.buffer(), x.byte_offset())
         .write(out.buffer(), out.byte_offset())
@@ -307,7 +299,7 @@ pub(crate) fn norm<'a>(
     let dtype = x.dtype();
     let way = RowWay::choose(dtype, [rows, length], starts_aligned(&[x, out]));
     let id = Id::Rows(Rows { op, dtype, way });
-    let plan = launch(id, way.groups(rows, x.device()), &params).read(x.buffer(), x.byte_offset());
+    let plan = launch(id, way.groups(rows), &params).read(x.buffer(), x.byte_offset());
     // A kernel has all its buffers; one that is not there is not looked at.
     let plan = affine.into_iter().fold(plan, |plan, tensor| {
         let tensor = tensor.unwrap_or(x);
