@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::finish;
 use super::kernel::Kernel;
 use super::problem::{Element, Problem};
+use super::skinny::{Along, pitch};
 
 /// Alignment of the packed buffer and of scratch memory: a cache line, and a row of an AMX tile.
 pub const ALIGNMENT: usize = 64;
@@ -26,6 +27,8 @@ pub struct Blocking {
     pub(super) kernel: &'static Kernel,
     /// Whether Cᵀ = Bᵀ·Aᵀ is computed instead.
     pub(super) swapped: bool,
+    /// How B is read where there are too few rows for tiles; then nothing is packed ahead.
+    pub(super) skinny: Option<Along>,
     pub(super) a: Source,
     pub(super) b: Source,
     /// Rows and columns of C, cut into blocks; a unit is one of each.
@@ -100,13 +103,14 @@ impl Cut {
     }
 }
 
-/// Values of k that keep a panel of B in the first cache.
-const B_PANEL_BYTES: usize = 32 << 10;
+/// What a panel of B may take. Its steps are read once for each panel of A, in order, which the
+/// second cache keeps up with; longer runs of k mean fewer visits to the sums.
+const B_PANEL_BYTES: usize = 128 << 10;
 /// What packed A may take of the second cache.
-const A_BLOCK_BYTES: usize = 768 << 10;
+const A_BLOCK_BYTES: usize = 2 << 20;
 /// Rows and columns of a unit.
-const UNIT_ROWS: usize = 168;
-const UNIT_COLUMNS: usize = 256;
+const UNIT_ROWS: usize = 84;
+const UNIT_COLUMNS: usize = 512;
 /// Up to this many rows, B is read so seldom that packing it costs more than it saves.
 const RAW_B_ROWS: usize = 128;
 /// Up to this many columns, A is read so seldom that packing it costs more than it saves.
@@ -121,9 +125,15 @@ const PACKED_LIMIT: usize = 1 << 40;
 impl Blocking {
     /// Cuts `problem` for `kernel`: a pure function of its arguments.
     pub fn choose(problem: &Problem, kernel: &'static Kernel) -> Blocking {
+        let turned = problem.swapped();
+        for (swapped, problem) in [(false, problem), (true, &turned)] {
+            if let Some(along) = Along::choose(problem) {
+                return Blocking::skinny(problem, swapped, along, kernel);
+            }
+        }
         let swapped = prefers_swapped(problem, kernel);
         let problem = match swapped {
-            true => problem.swapped(),
+            true => turned,
             false => *problem,
         };
         let (m, n, k, size) = (problem.m, problem.n, problem.k, kernel.size());
@@ -172,6 +182,7 @@ impl Blocking {
         let mut blocking = Blocking {
             kernel,
             swapped,
+            skinny: None,
             a,
             b,
             rows,
@@ -189,6 +200,43 @@ impl Blocking {
         };
         blocking.lay_out_scratch(&problem);
         blocking
+    }
+
+    /// For a product with few rows.
+    fn skinny(problem: &Problem, swapped: bool, along: Along, kernel: &'static Kernel) -> Blocking {
+        let (m, k) = (problem.m, problem.k);
+        let columns = along.columns(problem);
+        let matrices = problem.batch.count();
+        let group = match columns.blocks {
+            1 => (UNIT_WORK / (m * problem.n).saturating_mul(k).max(1)).clamp(1, matrices.max(1)),
+            _ => 1,
+        };
+        let a = (m * pitch(k) * 4).next_multiple_of(ALIGNMENT);
+        let sums = (m * columns.longest() * 4).next_multiple_of(ALIGNMENT);
+        Blocking {
+            kernel,
+            swapped,
+            skinny: Some(along),
+            a: Source::Scratch,
+            b: Source::Raw,
+            rows: Cut::new(1, 1, 1),
+            columns,
+            k_block: k,
+            k_span: k,
+            k_room: k,
+            group,
+            pack_group: 1,
+            scratch: Scratch {
+                b: a,
+                sums: a,
+                sums_step: 0,
+                turned: a + sums,
+            },
+            packed_bytes: 0,
+            pack_units: 0,
+            units: matrices.div_ceil(group) * columns.blocks,
+            scratch_bytes: a + 2 * sums,
+        }
     }
 
     fn lay_out_scratch(&mut self, problem: &Problem) {

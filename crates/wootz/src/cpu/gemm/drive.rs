@@ -55,19 +55,24 @@ pub unsafe fn multiply(
         let first = group * blocking.group;
         for matrix in first..matrices.min(first + blocking.group) {
             // SAFETY: the block is one of matrix `matrix` of C.
-            unsafe { work.block(matrix, row, column, scratch, &mut held) };
+            unsafe {
+                match blocking.skinny {
+                    Some(along) => work.few_rows(along, matrix, column, scratch, &mut held),
+                    None => work.block(matrix, row, column, scratch, &mut held),
+                }
+            }
         }
     }
 }
 
 /// Which part of A scratch memory holds: matrix, row block, first k.
-type Held = Option<(usize, usize, usize)>;
+pub(super) type Held = Option<(usize, usize, usize)>;
 
 /// A problem as the tiles see it, transposed if the blocking says so.
-struct Work<'a> {
-    problem: Problem,
-    blocking: &'a Blocking,
-    buffers: Buffers,
+pub(super) struct Work<'a> {
+    pub problem: Problem,
+    pub blocking: &'a Blocking,
+    pub buffers: Buffers,
     /// Bytes of a value as the tiles read it, and as memory holds it.
     size: usize,
     element_size: usize,
@@ -111,7 +116,13 @@ impl<'a> Work<'a> {
     }
 
     /// The address of element (row, column) of a matrix.
-    fn at(&self, matrix: *const u8, strides: Strides, row: usize, column: usize) -> *const u8 {
+    pub(super) fn at(
+        &self,
+        matrix: *const u8,
+        strides: Strides,
+        row: usize,
+        column: usize,
+    ) -> *const u8 {
         let elements = row as isize * strides.row + column as isize * strides.column;
         matrix.wrapping_offset(elements * self.element_size as isize)
     }
@@ -417,7 +428,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn bias(&self, index: usize) -> *const u8 {
+    pub(super) fn bias(&self, index: usize) -> *const u8 {
         let elements = index as isize * self.problem.bias.unwrap_or(0);
         self.buffers
             .bias

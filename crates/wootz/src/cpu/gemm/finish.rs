@@ -1,29 +1,37 @@
 //! From a tile's sums to C: scaling, bias, what C held before, rounding, and where it goes.
 
 use half::{bf16, f16};
+use std::marker::PhantomData;
 
 use super::problem::{Element, Problem};
 use super::transpose::transpose;
 use crate::cpu::simd::{Float, Job, Level, Simd};
 
-/// The bias of one line of C.
+/// The bias of a line of C.
 #[derive(Clone, Copy, Debug)]
 enum Bias {
     None,
-    /// The same for the whole line.
-    One(*const u8),
-    /// One value for each element of the line, this many elements apart.
-    Each(*const u8, isize),
+    /// The same for a whole line, another for the next, this many elements on.
+    Across(*const u8, isize),
+    /// One value for each element of every line, this many elements apart.
+    Along(*const u8, isize),
 }
 
-/// A line of C: elements `step` apart that are written one after another.
+/// Lines of C: elements `step` apart that are written one after another.
 #[derive(Clone, Copy, Debug)]
-struct Line {
+struct Lines {
     sums: *const f32,
+    /// From one line of sums to the next, in f32.
+    sums_row: usize,
+    count: usize,
     length: usize,
     c: *mut u8,
+    /// From one line of C to the next.
+    c_row: isize,
     step: isize,
     bias: Bias,
+    alpha: f32,
+    beta: f32,
 }
 
 /// Where a tile's sums lie, and which part of C they are.
@@ -83,83 +91,74 @@ pub(super) unsafe fn finish(level: Level, problem: &Problem, swapped: bool, sums
             problem.c.column,
         )
     };
-    let size = problem.element.size() as isize;
-    for i in 0..lines {
-        let bias = match problem.bias {
+    let lines = Lines {
+        sums: from,
+        sums_row: row,
+        count: lines,
+        length,
+        c: sums.c,
+        c_row: line_step,
+        step,
+        bias: match problem.bias {
             None => Bias::None,
             // The bias runs along the lines unless exactly one of the two transpositions happened.
-            Some(stride) if swapped == turn => Bias::Each(sums.bias, stride),
-            Some(stride) => Bias::One(sums.bias.wrapping_offset(i as isize * stride * size)),
-        };
-        let line = Line {
-            sums: from.wrapping_add(i * row),
-            length,
-            c: sums.c.wrapping_offset(i as isize * line_step * size),
-            step,
-            bias,
-        };
-        let scale = (problem.alpha, problem.beta);
-        // SAFETY: line `i` of the tile is inside what the caller vouches for.
-        unsafe {
-            match problem.element {
-                Element::F32 => level.dispatch(Write::<f32>::new(line, scale)),
-                Element::F16 => level.dispatch(Write::<f16>::new(line, scale)),
-                Element::Bf16 => level.dispatch(Write::<bf16>::new(line, scale)),
-            }
-        }
+            Some(stride) if swapped == turn => Bias::Along(sums.bias, stride),
+            Some(stride) => Bias::Across(sums.bias, stride),
+        },
+        alpha: problem.alpha,
+        beta: problem.beta,
+    };
+    match problem.element {
+        Element::F32 => level.dispatch(Write::<f32>(lines, PhantomData)),
+        Element::F16 => level.dispatch(Write::<f16>(lines, PhantomData)),
+        Element::Bf16 => level.dispatch(Write::<bf16>(lines, PhantomData)),
     }
 }
 
-/// Writes one line whose elements are of type `T`.
-struct Write<T> {
-    line: Line,
-    alpha: f32,
-    beta: f32,
-    element: std::marker::PhantomData<T>,
+/// Writes lines whose elements are of type `T`.
+struct Write<T>(Lines, PhantomData<T>);
+
+/// Up to a vector's worth of elements that lie `step` apart.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+unsafe fn gather<S: Simd, T: Float>(s: S, from: *const T, step: isize, count: usize) -> S::F32 {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        if step == 1 && count == S::LANES {
+            return T::load(s, std::slice::from_raw_parts(from, count));
+        }
+        if step == 1 {
+            return T::load_first(s, std::slice::from_raw_parts(from, count), 0.0);
+        }
+        let mut values = [0f32; 64];
+        for (i, value) in values.iter_mut().enumerate().take(count) {
+            *value = from.wrapping_offset(i as isize * step).read().to_f32();
+        }
+        s.load(&values[..S::LANES])
+    }
 }
 
-impl<T: Float> Write<T> {
-    /// # Safety
-    /// `line` describes valid memory with elements of type `T`.
-    unsafe fn new(line: Line, (alpha, beta): (f32, f32)) -> Write<T> {
-        Write {
-            line,
-            alpha,
-            beta,
-            element: std::marker::PhantomData,
+/// Writes `count` lanes to elements that lie `step` apart.
+///
+/// # Safety
+/// They are there, and nobody else touches them.
+#[inline(always)]
+unsafe fn scatter<S: Simd, T: Float>(s: S, x: S::F32, to: *mut T, step: isize, count: usize) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        if step == 1 && count == S::LANES {
+            return T::store(s, std::slice::from_raw_parts_mut(to, count), x);
         }
-    }
-
-    /// Up to a vector's worth of elements that lie `step` apart.
-    #[inline(always)]
-    fn gather<S: Simd>(s: S, from: *const T, step: isize, count: usize) -> S::F32 {
-        // SAFETY: `new`'s caller vouches for the line's elements, of C and of the bias.
-        unsafe {
-            if step == 1 {
-                return T::load_first(s, std::slice::from_raw_parts(from, count), 0.0);
-            }
-            let mut values = [0f32; 64];
-            for (i, value) in values.iter_mut().enumerate().take(count) {
-                *value = from.wrapping_offset(i as isize * step).read().to_f32();
-            }
-            s.load(&values[..S::LANES])
+        if step == 1 {
+            return T::store_first(s, std::slice::from_raw_parts_mut(to, count), x);
         }
-    }
-
-    /// Writes `count` lanes to elements that lie `step` apart.
-    #[inline(always)]
-    fn scatter<S: Simd>(s: S, x: S::F32, to: *mut T, step: isize, count: usize) {
-        // SAFETY: as in `gather`.
-        unsafe {
-            if step == 1 {
-                return T::store_first(s, std::slice::from_raw_parts_mut(to, count), x);
-            }
-            let mut values = [0f32; 64];
-            s.store(&mut values[..S::LANES], x);
-            for (i, &value) in values.iter().enumerate().take(count) {
-                to.wrapping_offset(i as isize * step)
-                    .write(T::from_f32(value));
-            }
+        let mut values = [0f32; 64];
+        s.store(&mut values[..S::LANES], x);
+        for (i, &value) in values.iter().enumerate().take(count) {
+            to.wrapping_offset(i as isize * step)
+                .write(T::from_f32(value));
         }
     }
 }
@@ -169,34 +168,45 @@ impl<T: Float> Job for Write<T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Line { length, step, .. } = self.line;
-        let c = self.line.c.cast::<T>();
-        for first in (0..length).step_by(S::LANES) {
-            let count = S::LANES.min(length - first);
-            // SAFETY: the line has `length` sums.
-            let sums = unsafe { std::slice::from_raw_parts(self.line.sums.add(first), count) };
-            let mut x = s.load_first(sums, 0.0);
-            if self.alpha != 1.0 {
-                x = s.mul(x, s.splat(self.alpha));
+        for i in 0..self.0.count {
+            // SAFETY: `finish`'s caller vouches for every line, with elements of `T`.
+            unsafe { line::<S, T>(s, &self.0, i) };
+        }
+    }
+}
+
+/// # Safety
+/// Line `i` is there, of C, of the sums and of the bias.
+#[inline(always)]
+unsafe fn line<S: Simd, T: Float>(s: S, lines: &Lines, i: usize) {
+    let (length, step) = (lines.length, lines.step);
+    let from = lines.sums.wrapping_add(i * lines.sums_row);
+    let to = lines.c.cast::<T>();
+    let to = to.wrapping_offset(i as isize * lines.c_row);
+    for first in (0..length).step_by(S::LANES) {
+        let count = S::LANES.min(length - first);
+        let c = to.wrapping_offset(first as isize * step);
+        // SAFETY: passed on from the caller, here and below.
+        unsafe {
+            let mut x = gather::<S, f32>(s, from.add(first), 1, count);
+            if lines.alpha != 1.0 {
+                x = s.mul(x, s.splat(lines.alpha));
             }
-            let c = c.wrapping_offset(first as isize * step);
-            if self.beta != 0.0 {
-                let before = Self::gather(s, c, step, count);
-                x = s.fma(before, s.splat(self.beta), x);
+            if lines.beta != 0.0 {
+                x = s.fma(gather(s, c, step, count), s.splat(lines.beta), x);
             }
-            match self.line.bias {
+            match lines.bias {
                 Bias::None => {}
-                Bias::One(bias) => {
-                    // SAFETY: the bias of the line is one valid element.
-                    let bias = unsafe { bias.cast::<T>().read() };
-                    x = s.add(x, s.splat(bias.to_f32()));
+                Bias::Across(bias, stride) => {
+                    let bias = bias.cast::<T>().wrapping_offset(i as isize * stride);
+                    x = s.add(x, s.splat(bias.read().to_f32()));
                 }
-                Bias::Each(bias, stride) => {
+                Bias::Along(bias, stride) => {
                     let bias = bias.cast::<T>().wrapping_offset(first as isize * stride);
-                    x = s.add(x, Self::gather(s, bias, stride, count));
+                    x = s.add(x, gather(s, bias, stride, count));
                 }
             }
-            Self::scatter(s, x, c, step, count);
+            scatter(s, x, c, step, count);
         }
     }
 }

@@ -26,6 +26,7 @@ mod kernel;
 mod lanes;
 mod pack;
 mod problem;
+mod skinny;
 #[cfg(test)]
 mod tests;
 mod tile;

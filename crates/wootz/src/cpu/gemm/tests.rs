@@ -386,6 +386,8 @@ fn several_blocks_of_everything() {
             (350, 40, 600),
             (40, 530, 1100),
             (20, 33, 9000),
+            (3, 1100, 300),
+            (1300, 2, 90),
         ] {
             for transposed in [false, true] {
                 let mut problem = Problem::plain(element, m, n, k);
@@ -413,14 +415,16 @@ fn scaling_bias_and_what_was_there() {
                 (0.0, 0.5, Some(0)),
                 (2.0, 0.0, Some(-2)),
             ] {
-                let problem = Problem {
-                    c: strides(c, 21, 37),
-                    alpha,
-                    beta,
-                    bias,
-                    ..Problem::plain(element, 21, 37, 18)
-                };
-                check_all(&Case::new(problem, &[]));
+                for (m, n) in [(21, 37), (3, 530), (530, 3)] {
+                    let problem = Problem {
+                        c: strides(c, m, n),
+                        alpha,
+                        beta,
+                        bias,
+                        ..Problem::plain(element, m, n, 18)
+                    };
+                    check_all(&Case::new(problem, &[]));
+                }
             }
         }
     }
@@ -444,6 +448,7 @@ fn batches_with_broadcast() {
     for element in ELEMENTS {
         for axes in batches {
             check_all(&Case::new(Problem::plain(element, m, n, k), axes));
+            check_all(&Case::new(Problem::plain(element, 7, n, k), axes));
         }
         // Large enough that B is packed ahead.
         let (m, n, k) = (400, 40, 30);

@@ -1,6 +1,7 @@
 //! The innermost loop: one tile of C held in registers while k runs.
 
 use super::lanes::Lanes;
+use crate::cpu::simd::prefetch_write;
 
 /// One tile's operands. Distances are in bytes where nothing else is said.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +57,12 @@ pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, con
     // behind each pointer, and for the instructions of `L`.
     unsafe {
         let mut sum = [[L::zero(); VECTORS]; ROWS];
+        // By the time that k is done, the lines where the sums go are here.
+        for r in 0..ROWS {
+            for v in 0..VECTORS {
+                prefetch_write(sums(r, v));
+            }
+        }
         if t.accumulate {
             for r in 0..ROWS {
                 for v in 0..VECTORS {
@@ -65,8 +72,12 @@ pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, con
         }
         let (mut a, mut b) = (t.a, t.b);
         for _ in 0..t.steps {
-            let columns = b.cast::<L::Cell>();
-            let columns: [_; VECTORS] = std::array::from_fn(|v| L::load(columns.add(v * L::LANES)));
+            let cells = b.cast::<L::Cell>();
+            // Plain loops: a closure here is a call where the compiler keeps it out of line.
+            let mut columns = [L::load(cells); VECTORS];
+            for v in 1..VECTORS {
+                columns[v] = L::load(cells.add(v * L::LANES));
+            }
             for r in 0..ROWS {
                 let x = a.wrapping_offset(r as isize * row).cast::<L::Cell>();
                 let x = L::splat(x.read_unaligned());

@@ -38,12 +38,14 @@ mod level;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+mod prefetch;
 #[cfg(test)]
 mod tests;
 mod vector;
 
 pub use float::Float;
 pub use level::{Extensions, Level};
+pub(crate) use prefetch::{prefetch_read, prefetch_write};
 pub use vector::Simd;
 
 /// Work whose body is compiled once for each level.
