@@ -153,8 +153,11 @@ pub struct Binding<'a> {
     pub access: Access,
 }
 
+// A plan is a kilobyte. Its builder is inlined, so that the plan is made in place and not moved once
+// a step.
 impl<'a> Plan<'a> {
     /// A plan of `kernel` over `grid` with parameters `params`, and no memory yet.
+    #[inline(always)]
     pub fn new<P: bytemuck::Pod>(kernel: Kernel, grid: Grid, params: &P) -> Plan<'a> {
         Plan {
             kernel,
@@ -167,32 +170,38 @@ impl<'a> Plan<'a> {
     }
 
     /// The same plan that also reads `buffer` from byte `offset` on.
+    #[inline(always)]
     pub fn read(self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
         self.bind(buffer, offset, Access::Read)
     }
 
     /// The same plan that also writes `buffer` from byte `offset` on.
+    #[inline(always)]
     pub fn write(self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
         self.bind(buffer, offset, Access::Write)
     }
 
     /// The same plan that also reads and writes `buffer` from byte `offset` on.
+    #[inline(always)]
     pub fn update(self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
         self.bind(buffer, offset, Access::Update)
     }
 
     /// The same plan with scratch memory for each worker.
+    #[inline(always)]
     pub fn scratch(mut self, bytes: usize) -> Plan<'a> {
         self.scratch = bytes;
         self
     }
 
     /// The same plan with its expected cost.
+    #[inline(always)]
     pub fn cost(mut self, bytes: u64, ops: u64) -> Plan<'a> {
         self.cost = Cost { bytes, ops };
         self
     }
 
+    #[inline(always)]
     fn bind(mut self, buffer: &'a Buffer, offset: usize, access: Access) -> Plan<'a> {
         self.bindings.push(Binding {
             buffer,
@@ -216,6 +225,7 @@ struct Aligned([std::mem::MaybeUninit<u8>; MAX_PARAMS]);
 
 impl Params {
     /// The bytes of `params`.
+    #[inline(always)]
     pub fn new<P: bytemuck::Pod>(params: &P) -> Params {
         const { assert!(size_of::<P>() <= MAX_PARAMS && align_of::<P>() <= 16) };
         let mut bytes = Aligned([std::mem::MaybeUninit::uninit(); MAX_PARAMS]);

@@ -2,10 +2,11 @@
 //! another stream waits, on the device, for the work that makes them.
 
 use crate::{
-    DType, Device, Element, Error, Layout, Result, Shape,
+    DType, Device, Element, Error, Layout, MAX_RANK, Result, Shape,
     error::Error::{TooLarge, Value},
     ops,
 };
+use smallvec::SmallVec;
 use wootz_runtime::{Buffer, Stream};
 
 /// An array of numbers on a device, seen through a layout. Clones and views share its memory.
@@ -241,9 +242,9 @@ impl Tensor {
             self.axis("transpose", "first", first)?,
             self.axis("transpose", "second", second)?,
         );
-        let mut order: Vec<usize> = (0..self.rank()).collect();
+        let mut order: [usize; MAX_RANK] = std::array::from_fn(|axis| axis);
         order.swap(first, second);
-        self.permute(&order)
+        self.permute(&order[..self.rank()])
     }
 
     /// `length` indices of `axis` from `start` on: a view.
@@ -288,7 +289,7 @@ impl Tensor {
     pub fn unsqueeze(&self, axis: isize) -> Result<Tensor> {
         let op = "unsqueeze";
         let axis = axis_of(op, "axis", axis, self.rank() + 1)?;
-        let mut dims = self.dims().to_vec();
+        let mut dims: SmallVec<[usize; MAX_RANK]> = self.dims().into();
         dims.insert(axis, 1);
         self.reshaped(shape_of(op, self.dtype, &dims)?)
     }
@@ -306,7 +307,7 @@ impl Tensor {
                 expected,
             });
         }
-        let mut dims = self.dims().to_vec();
+        let mut dims: SmallVec<[usize; MAX_RANK]> = self.dims().into();
         dims.remove(axis);
         self.reshaped(shape_of(op, self.dtype, &dims)?)
     }

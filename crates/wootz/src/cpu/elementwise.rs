@@ -68,6 +68,11 @@ impl Walk {
         DType::ALL[self.dtypes[1] as usize]
     }
 
+    /// Elements of the output.
+    pub(crate) fn count(&self) -> usize {
+        self.count as usize
+    }
+
     /// Units of work.
     pub fn units(&self) -> usize {
         (self.count as usize).div_ceil(UNIT)

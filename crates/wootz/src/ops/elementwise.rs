@@ -6,8 +6,8 @@ use crate::{
     DType, Error, Result, Shape, Tensor,
     cpu::{
         elementwise::{Walk, blocks},
-        rows::{Narrow, Working},
-        simd::{Job, Simd, dispatch},
+        rows::{Narrow, Working, inlined, map},
+        simd::{Float, Job, Simd, Twice, bypasses, dispatch},
     },
     kernels::{self, Numbers},
 };
@@ -15,11 +15,12 @@ use half::{bf16, f16};
 use std::marker::PhantomData;
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
 
-/// Elements widened to `f32` at a time: what a first-level cache holds several of.
+/// Elements of a block where operands and result differ in type: what a first-level cache holds
+/// several of.
 const BLOCK: usize = 1 << 9;
 
 /// An op on floats: one body over vectors of `f32`. f16 and bf16 are widened before and rounded
-/// after it, a block at a time. A test gives 1 or 0.
+/// after it. A test gives 1 or 0.
 pub(crate) trait Floats<const N: usize> {
     /// The result in each lane.
     fn lanes<S: Simd>(s: S, x: [S::F32; N]) -> S::F32;
@@ -197,42 +198,50 @@ pub(crate) fn plan<'a, P: bytemuck::Pod, const N: usize>(
 /// As for [`NativeFn`], with a plan from [`plan`], as for all kernels here.
 pub(crate) unsafe fn floats<O: Floats<N>, const N: usize>(call: &mut Call<'_>) {
     /// The op over a block.
-    fn map<O: Floats<N>, const N: usize>(x: [&[f32]; N], out: &mut [f32]) {
+    fn map<O: Floats<N>, T: Float, const N: usize>(x: [&[T]; N], out: &mut [T], bypass: bool) {
         let op = PhantomData::<O>;
-        dispatch(Map { x, out, op });
+        dispatch(Map { x, out, bypass, op });
     }
-    // SAFETY: passed on from the caller.
-    unsafe { float_blocks(call, map::<O, N>) };
+    let walk = *call.params::<Walk>();
+    // SAFETY: passed on from the caller; the operands are what the walk says.
+    unsafe {
+        match (walk.input(), walk.output()) {
+            (DType::F32, DType::F32) => float_blocks(call, &walk, map::<O, f32, N>),
+            (DType::F16, DType::F16) => float_blocks(call, &walk, map::<O, f16, N>),
+            (DType::BF16, DType::BF16) => float_blocks(call, &walk, map::<O, bf16, N>),
+            _ => widened_blocks(call, &walk, map::<O, f32, N>),
+        }
+    }
 }
 
-/// Runs `map` over blocks of operands of any float type, to a result of any type.
+/// Runs `map` over blocks of operands of `T`, to a result of `T`.
 ///
 /// # Safety
 /// As for [`floats`].
-unsafe fn float_blocks<const N: usize>(call: &mut Call<'_>, map: fn([&[f32]; N], &mut [f32])) {
-    let walk = *call.params::<Walk>();
-    if (walk.input(), walk.output()) != (DType::F32, DType::F32) {
-        // SAFETY: passed on from the caller.
-        return unsafe { widened_blocks(call, &walk, map) };
-    }
-    let out = call.pointer::<f32>(N);
+unsafe fn float_blocks<T: Float, const N: usize>(
+    call: &mut Call<'_>,
+    walk: &Walk,
+    map: fn([&[T]; N], &mut [T], bool),
+) {
+    let out = call.pointer::<T>(N);
+    let bypass = bypasses(walk.count() * size_of::<T>());
     let mut each = |x: [*const u8; N], first: usize, n: usize| {
         // SAFETY: the block's elements lie inside the operands and the output.
         let (x, out) = unsafe { (slices(x, n), slice_mut(out.add(first), n)) };
-        map(x, out);
+        map(x, out, bypass);
     };
-    // SAFETY: the plan bound `N` operands of f32 that `walk` was made from.
-    unsafe { blocks(call, &walk, [size_of::<f32>(); N], &mut each) };
+    // SAFETY: the plan bound `N` operands of `T` that `walk` was made from.
+    unsafe { blocks(call, walk, [size_of::<T>(); N], &mut each) };
 }
 
-/// As [`float_blocks`], by way of `f32`.
+/// As [`float_blocks`], of operands of any type to a result of any type, by way of `f32`.
 ///
 /// # Safety
 /// As for [`floats`].
 unsafe fn widened_blocks<const N: usize>(
     call: &mut Call<'_>,
     walk: &Walk,
-    map: fn([&[f32]; N], &mut [f32]),
+    map: fn([&[f32]; N], &mut [f32], bool),
 ) {
     let (input, output) = (walk.input(), walk.output());
     let out = call.pointer::<u8>(N);
@@ -246,7 +255,8 @@ unsafe fn widened_blocks<const N: usize>(
                 // SAFETY: the block's elements lie inside the operands.
                 unsafe { f32::gather(input, x, 1, &mut wide[..m]) };
             }
-            map(wide.each_ref().map(|wide| &wide[..m]), &mut result[..m]);
+            let wide = wide.each_ref().map(|wide| &wide[..m]);
+            map(wide, &mut result[..m], false);
             let out = out.wrapping_add((first + start) * output.size());
             // SAFETY: the block's elements lie inside the output, which nobody else touches.
             unsafe { round(&result[..m], output, out) };
@@ -356,37 +366,23 @@ pub(crate) unsafe fn slice_mut<'a, T>(out: *mut T, n: usize) -> &'a mut [T] {
     unsafe { std::slice::from_raw_parts_mut(out, n) }
 }
 
-struct Map<'a, O, const N: usize> {
-    x: [&'a [f32]; N],
-    out: &'a mut [f32],
+struct Map<'a, O, T, const N: usize> {
+    x: [&'a [T]; N],
+    out: &'a mut [T],
+    bypass: bool,
     op: PhantomData<O>,
 }
 
-impl<O: Floats<N>, const N: usize> Job for Map<'_, O, N> {
+impl<O: Floats<N>, T: Float, const N: usize> Job for Map<'_, O, T, N> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let n = self.out.len();
-        let x = self.x.map(|x| &x[..n]);
-        let whole = n - n % S::LANES;
-        for i in (0..whole).step_by(S::LANES) {
-            let mut here = [s.splat(0.0); N];
-            for (here, x) in here.iter_mut().zip(x) {
-                // SAFETY: `i + LANES` is at most `whole`, and that at most every slice's length.
-                *here = s.load(unsafe { x.get_unchecked(i..i + S::LANES) });
-            }
-            // SAFETY: as above.
-            let out = unsafe { self.out.get_unchecked_mut(i..i + S::LANES) };
-            s.store(out, O::lanes(s, here));
-        }
-        if whole < n {
-            let mut rest = [s.splat(0.0); N];
-            for (rest, x) in rest.iter_mut().zip(x) {
-                *rest = s.load_first(&x[whole..], 0.0);
-            }
-            s.store_first(&mut self.out[whole..], O::lanes(s, rest));
-        }
+        let each = inlined(
+            #[inline(always)]
+            |x| O::lanes(Twice(s), x),
+        );
+        map(Twice(s), self.x, self.out, self.bypass, each);
     }
 }
 

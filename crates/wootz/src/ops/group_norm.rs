@@ -209,6 +209,7 @@ unsafe fn kernel<T: Float>(call: &mut Call<'_>) {
                 line,
                 weight,
                 bias,
+                bypass: false,
             });
             continue;
         }
@@ -226,6 +227,7 @@ unsafe fn kernel<T: Float>(call: &mut Call<'_>) {
                 line,
                 weight: &[],
                 bias: &[],
+                bypass: false,
             });
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     DType, Error, Result, Shape, Tensor,
     cpu::{
         rows::{Axes, Moments, TILE, inlined, map, squares},
-        simd::{Float, Job, Simd, dispatch},
+        simd::{Float, Job, Simd, bypasses, dispatch},
     },
     kernels::{self, NormShape, RowOp},
     table::{Bench, Benches, Row},
@@ -208,6 +208,7 @@ unsafe fn rows<T: Float, const RMS: bool>(call: &mut Call<'_>) {
         affine(params.weighted, 2),
         affine(params.biased, 2 + weighted),
     );
+    let bypass = bypasses(params.outer.count() * length * size_of::<T>());
     let end = params.outer.count().min(call.units.end * per_unit);
     for row in call.units.start * per_unit..end {
         // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
@@ -226,6 +227,7 @@ unsafe fn rows<T: Float, const RMS: bool>(call: &mut Call<'_>) {
             line,
             weight,
             bias,
+            bypass,
         });
     }
 }
@@ -292,6 +294,7 @@ pub(super) struct Apply<'a, T> {
     pub(super) line: Line,
     pub(super) weight: &'a [T],
     pub(super) bias: &'a [T],
+    pub(super) bypass: bool,
 }
 
 impl<T: Float> Job for Apply<'_, T> {
@@ -305,6 +308,7 @@ impl<T: Float> Job for Apply<'_, T> {
             line,
             weight,
             bias,
+            bypass,
         } = self;
         let (pivot, scale, shift) = (
             s.splat(line.pivot),
@@ -320,6 +324,7 @@ impl<T: Float> Job for Apply<'_, T> {
                 s,
                 [x],
                 out,
+                bypass,
                 #[inline(always)]
                 |[x]| normal(x),
             ),
@@ -327,6 +332,7 @@ impl<T: Float> Job for Apply<'_, T> {
                 s,
                 [x, weight],
                 out,
+                bypass,
                 #[inline(always)]
                 |[x, w]| s.mul(normal(x), w),
             ),
@@ -334,6 +340,7 @@ impl<T: Float> Job for Apply<'_, T> {
                 s,
                 [x, bias],
                 out,
+                bypass,
                 #[inline(always)]
                 |[x, b]| s.add(normal(x), b),
             ),
@@ -342,7 +349,7 @@ impl<T: Float> Job for Apply<'_, T> {
                     #[inline(always)]
                     |[x, w, b]: [S::F32; 3]| s.fma(normal(x), w, b),
                 );
-                map(s, [x, weight, bias], out, each);
+                map(s, [x, weight, bias], out, bypass, each);
             }
         }
     }

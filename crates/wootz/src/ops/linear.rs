@@ -3,11 +3,12 @@
 use super::matmul::{Product, expected};
 use super::{check, on_stream};
 use crate::{
-    DType, Error, Result, Shape, Tensor,
+    DType, Error, MAX_RANK, Result, Shape, Tensor,
     case::{Cases, Expected},
     reference::Array,
     table::{Bench, Benches, Row},
 };
+use smallvec::SmallVec;
 
 /// The rows of the table.
 pub const ROWS: &[Row] = &[Row {
@@ -55,11 +56,13 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     if let Some(bias) = bias.filter(|bias| bias.dims() != [outputs]) {
         return Err(wrong("bias", bias, format!("[{outputs}]")));
     }
+    let dims = || batch.iter().copied().chain([outputs]);
     let too_large = || Error::TooLarge {
         op,
-        dims: [batch, &[outputs]].concat(),
+        dims: dims().collect(),
     };
-    let shape = Shape::new(&[batch, &[outputs]].concat()).ok_or_else(too_large)?;
+    let shape = Shape::new(&dims().collect::<SmallVec<[usize; MAX_RANK]>>());
+    let shape = shape.ok_or_else(too_large)?;
     let rows = Shape::new(batch).and_then(|batch| batch.checked_count());
     let rows = rows.ok_or_else(too_large)?;
     // All rows are one matrix: there is nothing that tells one batch axis from another.

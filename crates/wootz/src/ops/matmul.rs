@@ -9,6 +9,7 @@ use crate::{
     reference::{self, Array},
     table::{Bench, Benches, Row},
 };
+use smallvec::SmallVec;
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan, Stream};
 
 /// The rows of the table.
@@ -66,18 +67,17 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if a.rank() == 0 || b.rank() == 0 {
         return Err(mismatch());
     }
-    let left = if a.rank() == 1 {
-        a.unsqueeze(0)?
-    } else {
-        a.clone()
+    let (mut row, mut column) = (None, None);
+    let left = match a.rank() {
+        1 => row.insert(a.unsqueeze(0)?),
+        _ => a,
     };
-    let right = if b.rank() == 1 {
-        b.unsqueeze(1)?
-    } else {
-        b.clone()
+    let right = match b.rank() {
+        1 => column.insert(b.unsqueeze(1)?),
+        _ => b,
     };
-    let (left_batch, [m, k]) = split(&left);
-    let (right_batch, [inner, n]) = split(&right);
+    let (left_batch, [m, k]) = split(left);
+    let (right_batch, [inner, n]) = split(right);
     let batch = left_batch.broadcast(&right_batch).filter(|_| inner == k);
     let batch = batch.ok_or_else(mismatch)?;
     let spread = |x: &Tensor, rows, columns| {
@@ -85,13 +85,17 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         x.layout().broadcast_to(shape).ok_or_else(mismatch)
     };
     let product = Product {
-        a: (&left, spread(&left, m, k)?),
-        b: (&right, spread(&right, k, n)?),
+        a: (left, spread(left, m, k)?),
+        b: (right, spread(right, k, n)?),
         bias: None,
     };
-    let rows: &[usize] = if a.rank() == 1 { &[] } else { &[m] };
-    let columns: &[usize] = if b.rank() == 1 { &[] } else { &[n] };
-    let shape = with_matrix(&batch, &[rows, columns].concat()).ok_or_else(mismatch)?;
+    let matrix: &[usize] = match (a.rank(), b.rank()) {
+        (1, 1) => &[],
+        (1, _) => &[n],
+        (_, 1) => &[m],
+        _ => &[m, n],
+    };
+    let shape = with_matrix(&batch, matrix).ok_or_else(mismatch)?;
     on_stream(a.device(), |stream| product.run(op, stream, shape))
 }
 
@@ -103,7 +107,8 @@ fn split(x: &Tensor) -> (Shape, [usize; 2]) {
 }
 
 fn with_matrix(batch: &Shape, matrix: &[usize]) -> Option<Shape> {
-    Shape::new(&[batch.dims(), matrix].concat())
+    let dims = batch.dims().iter().chain(matrix).copied();
+    Shape::new(&dims.collect::<SmallVec<[usize; MAX_RANK]>>())
 }
 
 impl Product<'_> {

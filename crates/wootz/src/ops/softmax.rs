@@ -9,7 +9,7 @@ use crate::{
             Axes, Exponentials, STRIP, Source, exponentials_into, inlined, largest, map,
             write_floats,
         },
-        simd::{Float, Job, Simd, dispatch},
+        simd::{Float, Job, Simd, bypasses, dispatch},
     },
     kernels::{self, RowOp},
     table::{Bench, Benches, Row},
@@ -191,6 +191,7 @@ unsafe fn rows<T: Float>(call: &mut Call<'_>) {
     let params: Params = *call.params();
     let (length, per_unit) = (params.length as usize, params.per_unit as usize);
     let log = params.log != 0;
+    let bypass = bypasses(params.outer.count() * length * size_of::<T>());
     let end = params.outer.count().min(call.units.end * per_unit);
     for row in call.units.start * per_unit..end {
         // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
@@ -204,10 +205,21 @@ unsafe fn rows<T: Float>(call: &mut Call<'_>) {
         };
         if !log && length <= KEPT {
             let kept = &mut bytemuck::cast_slice_mut(call.scratch)[..length];
-            dispatch(KeptRow { x, out, kept });
+            dispatch(KeptRow {
+                x,
+                out,
+                kept,
+                bypass,
+            });
         } else {
             let all = dispatch(Measure(x));
-            dispatch(ScaleRow { x, out, all, log });
+            dispatch(ScaleRow {
+                x,
+                out,
+                all,
+                log,
+                bypass,
+            });
         }
     }
 }
@@ -217,6 +229,7 @@ struct KeptRow<'a, T> {
     x: &'a [T],
     out: &'a mut [T],
     kept: &'a mut [f32],
+    bypass: bool,
 }
 
 impl<T: Float> Job for KeptRow<'_, T> {
@@ -230,7 +243,7 @@ impl<T: Float> Job for KeptRow<'_, T> {
             #[inline(always)]
             |[x]: [S::F32; 1]| s.mul(x, scale),
         );
-        map(s, [self.kept], self.out, times);
+        map(s, [self.kept], self.out, self.bypass, times);
     }
 }
 
@@ -252,6 +265,7 @@ struct ScaleRow<'a, T> {
     out: &'a mut [T],
     all: Exponentials,
     log: bool,
+    bypass: bool,
 }
 
 impl<T: Float> Job for ScaleRow<'_, T> {
@@ -266,13 +280,13 @@ impl<T: Float> Job for ScaleRow<'_, T> {
                 #[inline(always)]
                 |[x]: [S::F32; 1]| s.sub(s.sub(x, max), factor),
             );
-            map(s, [self.x], self.out, each);
+            map(s, [self.x], self.out, self.bypass, each);
         } else {
             let each = inlined(
                 #[inline(always)]
                 |[x]: [S::F32; 1]| s.mul(exp(s, s.sub(x, max)), factor),
             );
-            map(s, [self.x], self.out, each);
+            map(s, [self.x], self.out, self.bypass, each);
         }
     }
 }
@@ -382,13 +396,13 @@ impl Job for ScaleColumns<'_> {
                 #[inline(always)]
                 |[x, max, factor]: [S::F32; 3]| s.sub(s.sub(x, max), factor),
             );
-            map(s, x, self.out, each);
+            map(s, x, self.out, false, each);
         } else {
             let each = inlined(
                 #[inline(always)]
                 |[x, max, factor]: [S::F32; 3]| s.mul(exp(s, s.sub(x, max)), factor),
             );
-            map(s, x, self.out, each);
+            map(s, x, self.out, false, each);
         }
     }
 }

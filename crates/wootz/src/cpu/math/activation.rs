@@ -15,25 +15,25 @@ const ERF: [f32; 7] = [
     7.853_863e-5,
 ];
 
-/// `e^(z²)·erfc(z) / t` in `u = 2t − 1`, where `t = 1 / (1 + SLOPE·z)`, for `z` in 0..10.5.
+/// `e^(z²)·erfc(z) / t` in `u = 2t − 1`, where `t = 1 / (1 + SLOPE·z)`, for `z` in 0..11.4.
 const ERFC: [f32; 9] = [
-    0.374_212_77,
-    0.302_357_26,
-    0.194_222_5,
-    0.095_094_934,
-    0.031_864_624,
-    0.004_585_942_7,
-    -0.001_681_462_8,
-    -0.000_830_974_66,
-    0.000_174_323_1,
+    0.324_979_93,
+    0.276_523_56,
+    0.198_781_06,
+    0.118_717_76,
+    0.056_958_14,
+    0.020_413_816,
+    0.004_379_492_3,
+    -0.000_242_784_58,
+    -0.000_510_962_56,
 ];
-const SLOPE: f32 = 0.35;
+const SLOPE: f32 = 0.3;
 
-/// `e^(z²)·erfc(z)` for `z ≥ 0`.
+/// `e^(z²)·erfc(z)` for `z ≥ 0`, given `z / unit`.
 #[inline(always)]
-fn scaled_erfc<S: Simd>(s: S, z: S::F32) -> S::F32 {
+fn scaled_erfc<S: Simd>(s: S, z: S::F32, unit: f32) -> S::F32 {
     let one = s.splat(1.0);
-    let t = s.div(one, s.fma(z, s.splat(SLOPE), one));
+    let t = s.div(one, s.fma(z, s.splat(SLOPE * unit), one));
     let u = s.fma(t, s.splat(2.0), s.splat(-1.0));
     s.mul(t, polynomial(s, u, ERFC))
 }
@@ -54,12 +54,13 @@ pub fn erf<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let near = erf_near_zero(s, size, square);
     let (m, n) = exp::split(s, s.neg(square));
     let power = s.ldexp(s.add(one, m), n);
-    let far = s.fnma(power, scaled_erfc(s, size), one);
+    let far = s.fnma(power, scaled_erfc(s, size, 1.0), one);
     let y = s.select(s.lt(size, one), near, far);
     flip_sign(s, y, s.bits(x))
 }
 
-/// `x·Φ(x)` with the normal distribution's Φ, right in its far left tail too.
+/// `x·Φ(x)` with the normal distribution's Φ, right in its far left tail too: `|x|·Φ(−|x|)` there,
+/// and what that leaves of `x` on the right.
 #[inline(always)]
 pub fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
     // Past −15 the result is 0.
@@ -69,13 +70,10 @@ pub fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let power = s.mul(half, size);
     let lost = s.fnma(half, size, power);
     let (m, n) = exp::split_pair(s, s.neg(power), lost);
-    let z = s.mul(size, s.splat(FRAC_1_SQRT_2));
-    let tail = s.mul(half, scaled_erfc(s, z));
+    let tail = s.mul(half, scaled_erfc(s, size, FRAC_1_SQRT_2));
     let tail = s.ldexp(s.fma(tail, m, tail), n);
-    let far = s.select(s.lt(x, s.splat(0.0)), s.neg(tail), s.sub(x, tail));
-    let erf = flip_sign(s, erf_near_zero(s, z, power), s.bits(x));
-    let near = s.mul(s.mul(x, s.splat(0.5)), s.add(s.splat(1.0), erf));
-    s.select(s.lt(size, s.splat(1.0)), near, far)
+    // From −0, so that what is too small for a number keeps its sign.
+    s.sub(s.max(s.splat(-0.0), x), tail)
 }
 
 /// `x·σ(w)` for a `w` of the sign of `x`.

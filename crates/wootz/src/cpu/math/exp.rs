@@ -16,13 +16,12 @@ const EXP: [f32; 5] = [
 /// −130..90, outside of which the power, even times 2³⁰, is 0 or ∞ in `f32`.
 #[inline(always)]
 pub(super) fn split<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
-    split_pair(s, x, s.splat(0.0))
+    split_pair(s, clamp(s, x, -130.0, 90.0), s.splat(0.0))
 }
 
-/// As [`split`], of `x + low` with a `low` far below `x`.
+/// As [`split`], of `x + low` with a `low` far below `x`, which is in −130..90.
 #[inline(always)]
 pub(super) fn split_pair<S: Simd>(s: S, x: S::F32, low: S::F32) -> (S::F32, S::F32) {
-    let x = clamp(s, x, -130.0, 90.0);
     let n = s.round(s.mul(x, s.splat(LOG2_E)));
     let r = s.fnma(n, s.splat(LN_2), x);
     let r = s.fnma(n, s.splat(LN_2_LOW), r);

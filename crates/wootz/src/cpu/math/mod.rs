@@ -33,14 +33,21 @@ const HALF_PI_LOW: f32 = -4.371_139e-8;
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 const LOG2_E_LOW: f32 = 1.925_963e-8;
 
-/// `c[0] + c[1]·x + c[2]·x² + …`
+/// `c[0] + c[1]·x + c[2]·x² + …`: even powers and odd ones by themselves, which need not wait for
+/// each other.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(s: S, x: S::F32, c: [f32; N]) -> S::F32 {
-    let mut sum = s.splat(c[N - 1]);
-    for i in (0..N - 1).rev() {
-        sum = s.fma(sum, x, s.splat(c[i]));
+    let square = s.mul(x, x);
+    let mut sums = [s.splat(c[N - 1]), s.splat(c[N - 2])];
+    for i in (0..N - 2).rev() {
+        let which = (N - 1 - i) % 2;
+        sums[which] = s.fma(sums[which], square, s.splat(c[i]));
     }
-    sum
+    let [even, odd] = match N % 2 {
+        0 => [sums[1], sums[0]],
+        _ => sums,
+    };
+    s.fma(odd, x, even)
 }
 
 /// `x + x³·p(x²)`: the shape of an odd function near zero.
@@ -73,8 +80,6 @@ fn patch<S: Simd, const N: usize>(
     y: S::F32,
     f: fn([f32; N]) -> f32,
 ) -> S::F32 {
-    /// At least the lanes of any level.
-    const MOST: usize = 16;
     if !s.any(mask) {
         return y;
     }
@@ -88,12 +93,15 @@ fn patch<S: Simd, const N: usize>(
     s.load(&out)
 }
 
+/// At least the lanes of any vector, two as one included.
+const MOST: usize = 32;
+
 #[cold]
 #[inline(never)]
 fn patch_lanes<const N: usize>(
     mask: u32,
-    args: &[[f32; 16]; N],
-    out: &mut [f32; 16],
+    args: &[[f32; MOST]; N],
+    out: &mut [f32; MOST],
     f: fn([f32; N]) -> f32,
 ) {
     for (i, out) in out.iter_mut().enumerate() {

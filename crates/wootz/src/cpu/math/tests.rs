@@ -144,7 +144,7 @@ unary! {
     silu <= 3.5, reference::silu;
     softplus <= 2.5, reference::softplus;
     erf <= 2.0, reference::erf;
-    gelu <= 6.0, reference::gelu;
+    gelu <= 8.0, reference::gelu;
     relu <= 0.0, |x: f64| if x < 0.0 { 0.0 } else { x };
 }
 

@@ -1,6 +1,6 @@
 //! Folds and maps over elements that lie one after another.
 
-use crate::cpu::simd::{Float, Simd};
+use crate::cpu::simd::{Float, Simd, bypass_done};
 
 /// Accumulators that a fold keeps, so that steps need not wait for each other.
 pub(crate) const ACCUMULATORS: usize = 4;
@@ -39,27 +39,46 @@ pub(crate) fn fold<S: Simd, T: Float, A: Copy>(
     join(join(accs[0], accs[1]), join(accs[2], accs[3]))
 }
 
-/// Writes `f` of the elements of each of `x` at each place.
+/// Writes `f` of the elements of each of `x` at each place; with `bypass` around the caches.
+///
+/// # Panics
+/// If one of `x` is shorter than `out`.
 #[inline(always)]
 pub(crate) fn map<S: Simd, T: Float, U: Float, const N: usize>(
     s: S,
     x: [&[T]; N],
     out: &mut [U],
+    bypass: bool,
     f: impl Fn([S::F32; N]) -> S::F32,
 ) {
-    let whole = out.len() - out.len() % S::LANES;
+    let n = out.len();
+    for x in &x {
+        assert!(x.len() >= n);
+    }
+    let whole = n - n % S::LANES;
     let mut vectors = [s.splat(0.0); N];
     for i in (0..whole).step_by(S::LANES) {
         for (vector, x) in vectors.iter_mut().zip(&x) {
-            *vector = T::load(s, &x[i..]);
+            // SAFETY: `i + LANES` is at most `whole`, and that at most every slice's length.
+            *vector = T::load(s, unsafe { x.get_unchecked(i..i + S::LANES) });
         }
-        U::store(s, &mut out[i..], f(vectors));
+        let y = f(vectors);
+        // SAFETY: as above.
+        let out = unsafe { out.get_unchecked_mut(i..i + S::LANES) };
+        if bypass {
+            U::bypass(s, out, y);
+        } else {
+            U::store(s, out, y);
+        }
     }
-    if whole < out.len() {
+    if whole < n {
         for (vector, x) in vectors.iter_mut().zip(&x) {
-            *vector = T::load_first(s, &x[whole..], 0.0);
+            *vector = T::load_first(s, &x[whole..n], 0.0);
         }
         U::store_first(s, &mut out[whole..], f(vectors));
+    }
+    if bypass {
+        bypass_done();
     }
 }
 

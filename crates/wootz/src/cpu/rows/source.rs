@@ -145,6 +145,25 @@ impl Source {
         }
     }
 
+    /// Elements of a reduction from `range.start` on, a tile at most, where they follow each other
+    /// for long enough. How many depends on the layout alone.
+    ///
+    /// # Safety
+    /// `axes` describe readable elements of `T` from here on.
+    pub(crate) unsafe fn run_of<'a, T>(self, axes: &Axes, range: Range<usize>) -> Option<&'a [T]> {
+        /// Runs of at least so many elements are used where they lie.
+        const DIRECT: usize = 128;
+        let (length, step) = axes.innermost();
+        let most = range.len().min(TILE);
+        let run = most.min(length - range.start % length);
+        if step != 1 || (run < most && run < DIRECT) {
+            return None;
+        }
+        let from = self.offset(axes.offset(range.start)).base.cast();
+        // SAFETY: inside the innermost axis, whose elements follow each other.
+        Some(unsafe { std::slice::from_raw_parts(from, run) })
+    }
+
     /// Elements of a reduction from `range.start` on, a tile at most: where they lie when they
     /// follow each other there, else gathered into `room`. How many depends on the layout alone.
     ///
@@ -156,16 +175,14 @@ impl Source {
         range: Range<usize>,
         room: &'a mut [W],
     ) -> &'a [W] {
-        /// Runs of at least so many elements are used where they lie.
-        const DIRECT: usize = 128;
+        if self.dtype == W::DTYPE {
+            // SAFETY: passed on from the caller.
+            if let Some(run) = unsafe { self.run_of(axes, range.clone()) } {
+                return run;
+            }
+        }
         let (length, step) = axes.innermost();
         let most = range.len().min(TILE);
-        let run = most.min(length - range.start % length);
-        if step == 1 && self.dtype == W::DTYPE && (run == most || run >= DIRECT) {
-            let from = self.offset(axes.offset(range.start)).base.cast();
-            // SAFETY: inside the innermost axis, whose elements follow each other.
-            return unsafe { std::slice::from_raw_parts(from, run) };
-        }
         let out = &mut room[..most];
         let mut done = 0;
         while done < most {

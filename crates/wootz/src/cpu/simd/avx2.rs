@@ -227,6 +227,10 @@ impl Simd for Avx2 {
         store_i32(dst: i32, a: __m256i) = |p| _mm256_storeu_si256(p.cast(), a);
         store_f16(dst: f16, a: __m256) = |p| _mm_storeu_si128(p.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(a));
         store_bf16(dst: bf16, a: __m256) = |p| _mm_storeu_si128(p.cast(), round_bf16(a));
+        bypass(dst: f32, a: __m256) = |p| match p.addr() % 32 {
+            0 => _mm256_stream_ps(p, a),
+            _ => _mm256_storeu_ps(p, a),
+        };
         load_first(src: f32, fill) -> __m256 =
             |p, n| filled(_mm256_maskload_ps(p, first(n)), n, fill);
         load_first_f16(src: f16, fill) -> __m256 =

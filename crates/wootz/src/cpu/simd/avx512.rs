@@ -41,13 +41,37 @@ fn round_bf16(a: __m512) -> __m256i {
     let up = _mm512_add_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(0x7fff)), odd);
     let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
     let kept = _mm512_mask_or_epi32(up, nan, x, _mm512_set1_epi32(0x0040_0000));
-    _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(kept))
+    // The upper half of each lane, which are the odd words.
+    let odd_words = _mm512_add_epi16(
+        _mm512_slli_epi16::<1>(_mm512_set_epi16(
+            31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10,
+            9, 8, 7, 6, 5, 4, 3, 2, 1, 0,
+        )),
+        _mm512_set1_epi16(1),
+    );
+    _mm512_castsi512_si256(_mm512_permutexvar_epi16(odd_words, kept))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn widen_bf16(a: __m256i) -> __m512 {
     _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(a)))
+}
+
+/// Stores around the caches where the place is aligned.
+///
+/// # Safety
+/// `p` is valid for the vector.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn bypass_words(p: *mut __m256i, a: __m256i) {
+    // SAFETY: the caller's promise, and the alignment was looked at.
+    unsafe {
+        match p.addr() % 32 {
+            0 => _mm256_stream_si256(p, a),
+            _ => _mm256_storeu_si256(p, a),
+        }
+    }
 }
 
 impl Simd for Avx512 {
@@ -121,6 +145,12 @@ impl Simd for Avx512 {
         store_i32(dst: i32, a: __m512i) = |p| _mm512_storeu_si512(p.cast(), a);
         store_f16(dst: f16, a: __m512) = |p| _mm256_storeu_si256(p.cast(), _mm512_cvtps_ph::<NEAREST>(a));
         store_bf16(dst: bf16, a: __m512) = |p| _mm256_storeu_si256(p.cast(), round_bf16(a));
+        bypass(dst: f32, a: __m512) = |p| match p.addr() % 64 {
+            0 => _mm512_stream_ps(p, a),
+            _ => _mm512_storeu_ps(p, a),
+        };
+        bypass_f16(dst: f16, a: __m512) = |p| bypass_words(p.cast(), _mm512_cvtps_ph::<NEAREST>(a));
+        bypass_bf16(dst: bf16, a: __m512) = |p| bypass_words(p.cast(), round_bf16(a));
         load_first(src: f32, fill) -> __m512 =
             |p, n| _mm512_mask_loadu_ps(_mm512_set1_ps(fill), first(n), p);
         load_first_f16(src: f16, fill) -> __m512 = |p, n| {

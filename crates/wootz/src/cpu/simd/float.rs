@@ -20,10 +20,12 @@ pub trait Float: Copy + Send + Sync + PartialEq + std::fmt::Debug + 'static {
     fn store<S: Simd>(s: S, dst: &mut [Self], a: S::F32);
     /// Stores the lanes that `dst` has room for.
     fn store_first<S: Simd>(s: S, dst: &mut [Self], a: S::F32);
+    /// Stores `S::LANES` elements around the caches, as [`Simd::bypass`].
+    fn bypass<S: Simd>(s: S, dst: &mut [Self], a: S::F32);
 }
 
 macro_rules! float {
-    ($t:ty, $zero:expr, $from:expr, $to:expr, $load:ident, $load_first:ident, $store:ident, $store_first:ident) => {
+    ($t:ty, $zero:expr, $from:expr, $to:expr, $load:ident, $load_first:ident, $store:ident, $store_first:ident, $bypass:ident) => {
         impl Float for $t {
             const ZERO: Self = $zero;
             #[inline(always)]
@@ -50,6 +52,10 @@ macro_rules! float {
             fn store_first<S: Simd>(s: S, dst: &mut [Self], a: S::F32) {
                 s.$store_first(dst, a)
             }
+            #[inline(always)]
+            fn bypass<S: Simd>(s: S, dst: &mut [Self], a: S::F32) {
+                s.$bypass(dst, a)
+            }
         }
     };
 }
@@ -62,7 +68,8 @@ float!(
     load,
     load_first,
     store,
-    store_first
+    store_first,
+    bypass
 );
 float!(
     f16,
@@ -72,7 +79,8 @@ float!(
     load_f16,
     load_first_f16,
     store_f16,
-    store_first_f16
+    store_first_f16,
+    bypass_f16
 );
 float!(
     bf16,
@@ -82,5 +90,6 @@ float!(
     load_bf16,
     load_first_bf16,
     store_bf16,
-    store_first_bf16
+    store_first_bf16,
+    bypass_bf16
 );

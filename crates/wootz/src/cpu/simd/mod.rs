@@ -33,6 +33,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bypass;
 mod float;
 mod level;
 #[cfg(target_arch = "aarch64")]
@@ -41,11 +42,14 @@ mod portable;
 mod prefetch;
 #[cfg(test)]
 mod tests;
+mod twice;
 mod vector;
 
+pub(crate) use bypass::{bypass_done, bypasses};
 pub use float::Float;
 pub use level::{Extensions, Level};
 pub(crate) use prefetch::{prefetch_read, prefetch_write};
+pub(crate) use twice::Twice;
 pub use vector::Simd;
 
 /// Work whose body is compiled once for each level.
@@ -60,20 +64,34 @@ pub trait Job {
 /// Runs `job` with the instructions of [`Level::current`].
 #[inline]
 pub fn dispatch<J: Job>(job: J) -> J::Output {
-    Level::current().dispatch(job)
+    // SAFETY: the current level is one that the machine was seen to have.
+    unsafe { Level::current().enter(job) }
 }
 
 impl Level {
     /// Runs `job` with the instructions of this level, or in plain Rust where the machine lacks it.
     #[inline]
     pub fn dispatch<J: Job>(self, job: J) -> J::Output {
+        let level = if self.available() {
+            self
+        } else {
+            Level::Portable
+        };
+        // SAFETY: the lines above say that the machine has the level.
+        unsafe { level.enter(job) }
+    }
+
+    /// # Safety
+    /// The machine has the level.
+    #[inline]
+    unsafe fn enter<J: Job>(self, job: J) -> J::Output {
         match self {
-            // SAFETY: the guard says that the machine has the level, here and below.
+            // SAFETY: passed on from the caller, here and below.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if self.available() => unsafe { avx512::enter(job) },
+            Level::Avx512 => unsafe { avx512::enter(job) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 if self.available() => unsafe { avx2::enter(job) },
+            Level::Avx2 => unsafe { avx2::enter(job) },
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
             Level::Neon => unsafe { neon::enter(job) },

@@ -206,6 +206,23 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Rounds to nearest even and stores the lanes that `dst` has room for.
     fn store_first_bf16(self, dst: &mut [bf16], a: Self::F32);
 
+    /// As [`Simd::store`], around the caches where the instruction set can and the place is aligned
+    /// to a vector; before other threads may read, call `bypass_done`.
+    #[inline(always)]
+    fn bypass(self, dst: &mut [f32], a: Self::F32) {
+        self.store(dst, a);
+    }
+    /// As [`Simd::store_f16`], and [`Simd::bypass`].
+    #[inline(always)]
+    fn bypass_f16(self, dst: &mut [f16], a: Self::F32) {
+        self.store_f16(dst, a);
+    }
+    /// As [`Simd::store_bf16`], and [`Simd::bypass`].
+    #[inline(always)]
+    fn bypass_bf16(self, dst: &mut [bf16], a: Self::F32) {
+        self.store_bf16(dst, a);
+    }
+
     /// The sum of the lanes, by halves: lane `i` with lane `i + LANES/2`, and again.
     fn sum(self, a: Self::F32) -> f32;
     /// The largest lane, by halves with [`Simd::max`]; NaN lanes have no defined effect.

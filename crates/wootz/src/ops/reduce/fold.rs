@@ -2,7 +2,10 @@
 
 use crate::{
     DType, Element,
-    cpu::{rows::Working, simd::Simd},
+    cpu::{
+        rows::Working,
+        simd::{Float, Simd},
+    },
     with_dtype,
 };
 
@@ -26,6 +29,13 @@ pub(super) trait Fold: Copy + 'static {
 
     /// What a tile leaves behind. `start` is the position of its first element in the reduction.
     fn tile<S: Simd>(self, s: S, x: &[Self::In], start: usize) -> Self::Acc;
+
+    /// As [`Fold::tile`], of floats that are narrower than [`Fold::In`], where the fold can read
+    /// them as they are.
+    #[inline(always)]
+    fn narrow_tile<S: Simd, T: Float>(self, _s: S, _x: &[T]) -> Option<Self::Acc> {
+        None
+    }
 
     /// Joins a few rows into accumulators, one for each column. `start` is the position of the
     /// first row in the reduction.

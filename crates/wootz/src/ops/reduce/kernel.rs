@@ -6,10 +6,15 @@ use super::{
     fold::{Fold, Outcome},
     plan::{BLOCK, Params},
 };
-use crate::cpu::{
-    rows::{STRIP, Source, TILE},
-    simd::{Job, Simd, dispatch},
+use crate::{
+    DType,
+    cpu::{
+        rows::{Axes, STRIP, Source, TILE},
+        simd::{Float, Job, Simd, dispatch},
+    },
 };
+use half::{bf16, f16};
+use std::ops::Range;
 use wootz_runtime::Call;
 
 /// What a tile comes to.
@@ -26,6 +31,36 @@ impl<F: Fold> Job for Tile<'_, F> {
     fn run<S: Simd>(self, s: S) -> F::Acc {
         self.fold.tile(s, self.x, self.start)
     }
+}
+
+/// What a tile of narrower floats comes to.
+struct NarrowTile<'a, F, T> {
+    fold: F,
+    x: &'a [T],
+}
+
+impl<F: Fold, T: Float> Job for NarrowTile<'_, F, T> {
+    type Output = Option<F::Acc>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Option<F::Acc> {
+        self.fold.narrow_tile(s, self.x)
+    }
+}
+
+/// The next tile, if it can be read as it is, and how many elements it has.
+///
+/// # Safety
+/// `axes` describe readable elements of `T` from `base` on.
+unsafe fn narrow<F: Fold, T: Float>(
+    fold: F,
+    base: Source,
+    axes: &Axes,
+    range: Range<usize>,
+) -> Option<(F::Acc, usize)> {
+    // SAFETY: passed on from the caller.
+    let x: &[T] = unsafe { base.run_of(axes, range) }?;
+    Some((dispatch(NarrowTile { fold, x })?, x.len()))
 }
 
 /// Joins rows into one accumulator a column.
@@ -68,11 +103,25 @@ pub(super) unsafe fn rows<F: Fold>(call: &mut Call<'_>) {
             let base = x.offset(params.kept.offset(output));
             let (mut acc, mut at) = (fold.empty(), start);
             while at < end {
+                let axes = &params.reduced;
                 // SAFETY: `base` and the reduced axes are those of the input's layout.
-                let x = unsafe { base.tile(&params.reduced, at..end, room) };
-                let start = at;
-                at += x.len();
-                let part = dispatch(Tile { fold, x, start });
+                let read = unsafe {
+                    match x.dtype {
+                        DType::BF16 => narrow::<F, bf16>(fold, base, axes, at..end),
+                        DType::F16 => narrow::<F, f16>(fold, base, axes, at..end),
+                        _ => None,
+                    }
+                };
+                let (part, length) = match read {
+                    Some(read) => read,
+                    None => {
+                        // SAFETY: as above.
+                        let x = unsafe { base.tile(axes, at..end, room) };
+                        let start = at;
+                        (dispatch(Tile { fold, x, start }), x.len())
+                    }
+                };
+                at += length;
                 acc = fold.join(acc, part);
             }
             // SAFETY: the plan gives each output and part to one unit.

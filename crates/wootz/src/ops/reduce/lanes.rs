@@ -3,7 +3,7 @@
 use super::fold::{Fold, GROUP};
 use crate::cpu::{
     rows::{fold, inlined, sum},
-    simd::Simd,
+    simd::{Float, Simd},
 };
 use std::marker::PhantomData;
 
@@ -14,7 +14,7 @@ pub(super) trait Lane: Copy + 'static {
     /// Joins `x` to `acc`.
     fn step<S: Simd>(s: S, acc: S::F32, x: S::F32) -> S::F32;
     /// The result of a tile.
-    fn tile<S: Simd>(s: S, x: &[f32]) -> f64;
+    fn tile<S: Simd, T: Float>(s: S, x: &[T]) -> f64;
     /// The result of parts.
     fn join(first: f64, second: f64) -> f64;
     /// Whether `acc` may be wrong because `f32` could not hold it.
@@ -32,7 +32,7 @@ impl Lane for Sum {
         s.add(acc, x)
     }
     #[inline(always)]
-    fn tile<S: Simd>(s: S, x: &[f32]) -> f64 {
+    fn tile<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
         sum(s, x)
     }
     #[inline(always)]
@@ -59,7 +59,7 @@ macro_rules! extreme {
                 s.$step(x, acc)
             }
             #[inline(always)]
-            fn tile<S: Simd>(s: S, x: &[f32]) -> f64 {
+            fn tile<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
                 let step = inlined(
                     #[inline(always)]
                     |acc, x| Self::step(s, acc, x),
@@ -116,6 +116,11 @@ impl<L: Lane> Fold for Lanes<L> {
     #[inline(always)]
     fn tile<S: Simd>(self, s: S, x: &[f32], _start: usize) -> f64 {
         L::tile(s, x)
+    }
+
+    #[inline(always)]
+    fn narrow_tile<S: Simd, T: Float>(self, s: S, x: &[T]) -> Option<f64> {
+        Some(L::tile(s, x))
     }
 
     #[inline(always)]
