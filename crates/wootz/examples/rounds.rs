@@ -61,7 +61,7 @@ struct Case {
 
 impl Case {
     fn find(op: &str, dtype: DType, shape: &str) -> Option<Result<Case>> {
-        let mut benches = (table::find(op)?.benches)(dtype).into_iter();
+        let mut benches = table::find(op)?.benches(dtype).into_iter();
         let named = |bench: &table::Bench| {
             let dims: Vec<String> = bench.dims.iter().map(usize::to_string).collect();
             dims.join("x") == shape
