@@ -49,9 +49,10 @@ impl Device {
         *EMULATED.get_or_init(|| Device::register("emulated", Box::new(Emulated::new())))
     }
 
-    /// The device that runs every op. While ops have no kernels for GPUs, that is the CPU.
+    /// The most capable device: the first GPU if there is one, else the CPU.
     pub fn best() -> Device {
-        Device::cpu()
+        let gpu = backend::gpus().devices.first().copied();
+        gpu.unwrap_or_else(Device::cpu)
     }
 
     /// The CPU, which every machine has.
