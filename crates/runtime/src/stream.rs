@@ -437,6 +437,18 @@ impl Stream {
         Err(Error::Refused { kernel, element })
     }
 
+    /// Gives up a mark that may hold a note.
+    fn forget_refusals(&self) {
+        let mut core = self.core();
+        let refusals = match core.refusals.noted_by {
+            Some(_) => std::mem::take(&mut core.refusals),
+            None => return,
+        };
+        // The mark's memory comes home to this very core.
+        drop(core);
+        drop(refusals);
+    }
+
     /// Reports, once, what a kernel of the thread's current stream on `device` refused. Waits for
     /// that kernel, and only if there may be something to report.
     pub fn report_refusals(device: Device) -> Result<()> {
@@ -490,8 +502,10 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
-            // What a panic may have left behind must not meet the next owner.
+            // What a panic may have left behind must not meet the next owner, nor what a kernel
+            // noted that nobody waited for.
             self.stop_recording();
+            self.forget_refusals();
             self.device().give_back(lease);
         }
     }

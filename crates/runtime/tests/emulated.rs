@@ -181,6 +181,46 @@ fn threads_with_a_stream_each_pass_buffers_on() {
 }
 
 #[test]
+fn what_a_kernel_refused_is_told_once_and_to_its_own_stream() {
+    // A kernel that notes: any bits but zero are one.
+    let refuse = |stream: &Stream| {
+        let mark = stream.refusals("small_count_up").unwrap();
+        let x = upload(stream, &[1.0]).unwrap();
+        let plan = plan(small(), "small_count_up", 1, 1, &[&x], &mark);
+        // SAFETY: the mark has room for the one element that the kernel writes.
+        unsafe { stream.submit(&plan) }.unwrap();
+    };
+    let first = stream();
+    refuse(&first);
+    let told = first.synchronize();
+    assert!(
+        matches!(
+            told,
+            Err(Error::Refused {
+                kernel: "small_count_up",
+                ..
+            })
+        ),
+        "{told:?}"
+    );
+    first.synchronize().unwrap();
+
+    refuse(&first);
+    let index = first.index();
+    drop(first);
+    // Whoever drives the stream next has done nothing wrong.
+    let mut others = vec![];
+    let next = loop {
+        let stream = stream();
+        match stream.index() == index {
+            true => break stream,
+            false => others.push(stream),
+        }
+    };
+    next.synchronize().unwrap();
+}
+
+#[test]
 fn a_graph_replays() {
     let stream = stream();
     let count = 300;
