@@ -9,7 +9,6 @@ use crate::{
     reference::{self, Array},
     table::{Bench, Benches, Row},
 };
-use smallvec::SmallVec;
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan, Stream};
 
 /// The rows of the table.
@@ -107,8 +106,11 @@ fn split(x: &Tensor) -> (Shape, [usize; 2]) {
 }
 
 fn with_matrix(batch: &Shape, matrix: &[usize]) -> Option<Shape> {
-    let dims = batch.dims().iter().chain(matrix).copied();
-    Shape::new(&dims.collect::<SmallVec<[usize; MAX_RANK]>>())
+    let (first, last) = (batch.rank(), batch.rank() + matrix.len());
+    let mut dims = [0; MAX_RANK + 2];
+    dims[..first].copy_from_slice(batch.dims());
+    dims[first..last].copy_from_slice(matrix);
+    Shape::new(&dims[..last])
 }
 
 impl Product<'_> {

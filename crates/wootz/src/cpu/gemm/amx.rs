@@ -80,7 +80,26 @@ static SHAPES: Shapes = Shapes {
     rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
 };
 
-/// A tile function. Sums are in registers 0 to 3, rows of A in 4 and 5, columns of B in 6 and 7.
+/// Configures the unit for this thread.
+///
+/// # Safety
+/// [`available`] said that the unit is there.
+pub(super) unsafe fn begin() {
+    // SAFETY: the caller's promise; the shapes are 64 bytes of the form that the unit wants.
+    unsafe { asm!("ldtilecfg [{shapes}]", shapes = in(reg) &SHAPES, options(nostack)) }
+}
+
+/// Leaves the unit unconfigured, as it was found, so that switching threads saves no registers.
+///
+/// # Safety
+/// As for [`begin`].
+pub(super) unsafe fn end() {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("tilerelease", options(nostack, nomem)) }
+}
+
+/// A tile function, between [`begin`] and [`end`]. Sums are in registers 0 to 3, rows of A in 4
+/// and 5, columns of B in 6 and 7.
 macro_rules! tile {
     ($name:ident, [$($zero:literal),*], [$($load:literal),*], [$($step:literal),*], [$($store:literal),*]) => {
         /// # Safety
@@ -89,12 +108,11 @@ macro_rules! tile {
             let sums_row = t.sums_row * 4;
             // One step of B is 16 rows of pairs, so its row is a 16th.
             let b_row = t.b_step / 16;
-            // SAFETY: `available` found the unit, or the kernel would not have been chosen; loads
-            // and stores stay in the rows, columns and steps that the caller vouches for. The
-            // unit is left as it was found, unconfigured.
+            // SAFETY: `available` found the unit, or the kernel would not have been chosen, and its
+            // session began; loads and stores stay in the rows, columns and steps that the caller
+            // vouches for.
             unsafe {
                 asm!(
-                    "ldtilecfg [{shapes}]",
                     "test {accumulate:e}, {accumulate:e}",
                     "jnz 2f",
                     $($zero,)*
@@ -113,8 +131,6 @@ macro_rules! tile {
                     "jnz 4b",
                     "5:",
                     $($store,)*
-                    "tilerelease",
-                    shapes = in(reg) &SHAPES,
                     accumulate = in(reg) u32::from(t.accumulate),
                     steps = inout(reg) t.steps => _,
                     a0 = inout(reg) t.a => _,

@@ -103,13 +103,10 @@ impl Cut {
     }
 }
 
-/// What a panel of B may take. Its steps are read once for each panel of A, in order, which the
-/// second cache keeps up with; longer runs of k mean fewer visits to the sums.
-const B_PANEL_BYTES: usize = 128 << 10;
 /// What packed A may take of the second cache.
 const A_BLOCK_BYTES: usize = 2 << 20;
 /// Rows and columns of a unit.
-const UNIT_ROWS: usize = 84;
+const UNIT_ROWS: usize = 168;
 const UNIT_COLUMNS: usize = 512;
 /// Up to this many rows, B is read so seldom that packing it costs more than it saves.
 const RAW_B_ROWS: usize = 128;
@@ -125,16 +122,21 @@ const PACKED_LIMIT: usize = 1 << 40;
 impl Blocking {
     /// Cuts `problem` for `kernel`: a pure function of its arguments.
     pub fn choose(problem: &Problem, kernel: &'static Kernel) -> Blocking {
-        let turned = problem.swapped();
-        for (swapped, problem) in [(false, problem), (true, &turned)] {
-            if let Some(along) = Along::choose(problem) {
-                return Blocking::skinny(problem, swapped, along, kernel);
-            }
+        if let Some(along) = Along::choose(problem) {
+            return Blocking::skinny(problem, false, along, kernel);
         }
+        // A problem is large enough for its copy to count where the product is tiny.
+        let turned;
         let swapped = prefers_swapped(problem, kernel);
-        let problem = match swapped {
-            true => turned,
-            false => *problem,
+        let problem = match swapped || Along::few(problem.n) {
+            false => problem,
+            true => {
+                turned = problem.swapped();
+                if let Some(along) = Along::choose(&turned) {
+                    return Blocking::skinny(&turned, true, along, kernel);
+                }
+                if swapped { &turned } else { problem }
+            }
         };
         let (m, n, k, size) = (problem.m, problem.n, problem.k, kernel.size());
         let steps = k.div_ceil(kernel.depth);
@@ -142,7 +144,7 @@ impl Blocking {
         let (tile_rows, tile_columns) = (kernel.max_rows(), kernel.max_columns());
 
         let whole = |bytes: usize| (bytes / size / kernel.depth * kernel.depth).max(kernel.depth);
-        let k_block = whole(B_PANEL_BYTES / tile_columns).min(k_room.max(kernel.depth));
+        let k_block = whole(kernel.b_panel / tile_columns).min(k_room.max(kernel.depth));
         let k_span = (whole(A_BLOCK_BYTES / (4 * tile_rows)) / k_block * k_block).max(k_block);
         let k_span = k_span.min(k_room.max(kernel.depth).next_multiple_of(k_block));
         let fitting = A_BLOCK_BYTES / size / k_span / tile_rows * tile_rows;
@@ -153,7 +155,7 @@ impl Blocking {
         );
         let columns = Cut::new(n, tile_columns, UNIT_COLUMNS.next_multiple_of(tile_columns));
 
-        let a = match raw_a(&problem, kernel) && n <= RAW_A_COLUMNS {
+        let a = match raw_a(problem, problem.a.column, problem.m, kernel) && n <= RAW_A_COLUMNS {
             true => Source::Raw,
             false => Source::Scratch,
         };
@@ -163,16 +165,18 @@ impl Blocking {
             .and_then(|bytes| bytes.checked_mul(problem.batch.count_b()))
             .filter(|&bytes| bytes <= PACKED_LIMIT);
         let (b, packed_bytes) = match packed {
-            _ if raw_b(&problem, kernel) && m <= RAW_B_ROWS => (Source::Raw, 0),
+            _ if raw_b(problem, kernel) && m <= RAW_B_ROWS => (Source::Raw, 0),
             Some(bytes) if rows.blocks > 1 => (Source::Shared, bytes),
             _ => (Source::Scratch, 0),
         };
 
-        let panels = n.div_ceil(tile_columns);
-        let pack_group = (PACK_UNIT_BYTES / (tile_columns * size) / k_room.max(1)).max(1);
-        let pack_units = match b {
-            Source::Shared => problem.batch.count_b() * panels.div_ceil(pack_group),
-            _ => 0,
+        let (pack_group, pack_units) = match b {
+            Source::Shared => {
+                let fitting = PACK_UNIT_BYTES / (tile_columns * size) / k_room.max(1);
+                let (group, panels) = (fitting.max(1), n.div_ceil(tile_columns));
+                (group, problem.batch.count_b() * panels.div_ceil(group))
+            }
+            _ => (1, 0),
         };
         let matrices = problem.batch.count();
         let group = match rows.blocks * columns.blocks {
@@ -198,7 +202,7 @@ impl Blocking {
             units: matrices.div_ceil(group) * rows.blocks * columns.blocks,
             scratch_bytes: 0,
         };
-        blocking.lay_out_scratch(&problem);
+        blocking.lay_out_scratch(problem);
         blocking
     }
 
@@ -279,14 +283,15 @@ fn unit_rows(kernel: &Kernel) -> usize {
     (UNIT_ROWS / kernel.max_rows()).max(1) * kernel.max_rows()
 }
 
-/// Whether the tiles can read A where it is.
-fn raw_a(problem: &Problem, kernel: &Kernel) -> bool {
+/// Whether the tiles can read A where it is, if it has `rows` rows and its columns lie `column`
+/// apart.
+fn raw_a(problem: &Problem, column: isize, rows: usize, kernel: &Kernel) -> bool {
     match kernel.bf16 {
         false => problem.element == Element::F32,
         true => {
-            problem.a.column == 1
+            column == 1
                 && problem.k.is_multiple_of(kernel.depth)
-                && problem.m.is_multiple_of(kernel.row_quantum)
+                && rows.is_multiple_of(kernel.row_quantum)
         }
     }
 }
@@ -299,10 +304,13 @@ fn raw_b(problem: &Problem, kernel: &Kernel) -> bool {
 /// Whether the transposed product is cheaper: then the operand that is read once, B, is walked in
 /// place and only the small A is packed; or C's columns are what lies together.
 fn prefers_swapped(problem: &Problem, kernel: &Kernel) -> bool {
-    let swapped = problem.swapped();
     if problem.c.column != 1 && problem.c.row == 1 {
         return true;
     }
     let few_rows = problem.m <= RAW_A_COLUMNS && problem.m < problem.n;
-    few_rows && !raw_b(problem, kernel) && raw_a(&swapped, kernel) && problem.b.row == 1
+    // Turned, B is A: its rows are columns now.
+    few_rows
+        && problem.b.row == 1
+        && !raw_b(problem, kernel)
+        && raw_a(problem, problem.b.row, problem.n, kernel)
 }

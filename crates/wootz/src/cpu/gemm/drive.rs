@@ -49,6 +49,9 @@ pub unsafe fn multiply(
     let (rows, columns) = (blocking.rows.blocks, blocking.columns.blocks);
     let matrices = problem.batch.count();
     let mut held = None;
+    let [begin, end] = blocking.kernel.session;
+    // SAFETY: this machine has the kernel.
+    unsafe { begin() };
     for unit in units {
         let (rest, column) = (unit / columns, unit % columns);
         let (group, row) = (rest / rows, rest % rows);
@@ -63,6 +66,8 @@ pub unsafe fn multiply(
             }
         }
     }
+    // SAFETY: as above.
+    unsafe { end() };
 }
 
 /// Which part of A scratch memory holds: matrix, row block, first k.

@@ -4,6 +4,8 @@ use super::lanes;
 use super::problem::Element;
 use super::tile::{Tile, TileFn, tile};
 use crate::cpu::simd::Level;
+#[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
 
 /// A way to multiply: which instructions, which tiles, and how the operands of a tile must lie.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub struct Kernel {
     pub(super) b_group: usize,
     /// Values of k that one step covers.
     pub(super) depth: usize,
+    /// Bytes that a panel of B takes at most: what the cache that feeds the tiles holds beside A.
+    pub(super) b_panel: usize,
+    /// Called before the first tile of a call and after the last.
+    pub(super) session: [unsafe fn(); 2],
     /// Tiles have a multiple of this many rows.
     pub(super) row_quantum: usize,
     /// Tiles have a multiple of this many columns.
@@ -43,6 +49,30 @@ enum Extension {
     Amx,
 }
 
+impl Extension {
+    /// Whether this machine multiplies faster with it than without.
+    fn pays(self) -> bool {
+        match self {
+            // Intel's cores take as long for a pair as for two steps of f32, and more to pack it.
+            #[cfg(target_arch = "x86_64")]
+            Extension::Bf16 => amd(),
+            _ => true,
+        }
+    }
+}
+
+/// Whether the processor is one of AMD's.
+#[cfg(target_arch = "x86_64")]
+fn amd() -> bool {
+    use std::arch::x86_64::__cpuid;
+    static AMD: OnceLock<bool> = OnceLock::new();
+    *AMD.get_or_init(|| {
+        let vendor = __cpuid(0);
+        let name = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+        name.as_flattened() == b"AuthenticAMD"
+    })
+}
+
 impl Kernel {
     /// Every kernel compiled for this architecture, slowest first.
     pub fn all() -> impl Iterator<Item = &'static Kernel> {
@@ -52,7 +82,10 @@ impl Kernel {
     /// The fastest kernel for `element` at `level`.
     pub fn best(element: Element, level: Level) -> &'static Kernel {
         let mut fitting = ALL.iter().copied().filter(|kernel| {
-            kernel.level == level && kernel.multiplies(element) && kernel.available()
+            kernel.level == level
+                && kernel.multiplies(element)
+                && kernel.available()
+                && kernel.extension.pays()
         });
         fitting.next_back().unwrap_or(&PORTABLE)
     }
@@ -141,10 +174,18 @@ const F32: Kernel = Kernel {
     a_group: 1,
     b_group: 1,
     depth: 1,
+    // Steps are read once for each panel of A, in order, which the second cache keeps up with;
+    // longer runs of k mean fewer visits to the sums.
+    b_panel: 128 << 10,
+    session: [nothing; 2],
     row_quantum: 1,
     column_quantum: 4,
     tiles: &[],
 };
+
+/// # Safety
+/// None.
+unsafe fn nothing() {}
 
 /// 4×8 in plain Rust.
 static PORTABLE: Kernel = Kernel {
@@ -208,6 +249,9 @@ static AMX: Kernel = Kernel {
     a_group: 32,
     b_group: 2,
     depth: 32,
+    // Tiles eat faster than the second cache gives: B stays in the first.
+    b_panel: 16 << 10,
+    session: [super::amx::begin, super::amx::end],
     row_quantum: 16,
     column_quantum: 16,
     tiles: &[

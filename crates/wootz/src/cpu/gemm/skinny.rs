@@ -36,9 +36,14 @@ pub(super) enum Along {
 }
 
 impl Along {
+    /// Whether so many rows are few.
+    pub(super) fn few(rows: usize) -> bool {
+        (1..=MOST_ROWS).contains(&rows)
+    }
+
     /// How B is read, if this is a product with few rows.
     pub(super) fn choose(problem: &Problem) -> Option<Along> {
-        if !(1..=MOST_ROWS).contains(&problem.m) || problem.k == 0 {
+        if !Along::few(problem.m) || problem.k == 0 {
             return None;
         }
         match (problem.b.row, problem.b.column) {
