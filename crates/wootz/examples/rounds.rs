@@ -8,14 +8,14 @@
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::time::{Duration, Instant};
-use wootz::{DType, Device, Result, Tensor, table};
+use wootz::{DType, Device, Tensor, table};
 
 #[path = "../../cli/src/bench/fma.rs"]
 mod fma;
 #[path = "../../cli/src/inputs.rs"]
 mod inputs;
 
-fn main() -> Result<()> {
+fn main() {
     let mut cases: HashMap<String, Case> = HashMap::new();
     for line in std::io::stdin()
         .lock()
@@ -37,13 +37,15 @@ fn main() -> Result<()> {
             continue;
         }
         if !cases.contains_key(&name) {
-            let Some(case) = dtype.and_then(|dtype| Case::find(op, dtype, shape)) else {
-                println!("no {name}");
-                continue;
-            };
             // One at a time: inputs of the last would fill the memory.
             cases.clear();
-            cases.insert(name.clone(), case?);
+            match Case::new(op, dtype, shape) {
+                Ok(case) => cases.insert(name.clone(), case),
+                Err(why) => {
+                    println!("{why}");
+                    continue;
+                }
+            };
         }
         let case = &cases[&name];
         println!(
@@ -51,7 +53,6 @@ fn main() -> Result<()> {
             fastest(time, || drop((case.bench.run)(&case.inputs)))
         );
     }
-    Ok(())
 }
 
 struct Case {
@@ -60,17 +61,17 @@ struct Case {
 }
 
 impl Case {
-    fn find(op: &str, dtype: DType, shape: &str) -> Option<Result<Case>> {
-        let mut benches = table::find(op)?.benches(dtype).into_iter();
-        let named = |bench: &table::Bench| {
-            let dims: Vec<String> = bench.dims.iter().map(usize::to_string).collect();
-            dims.join("x") == shape
-        };
-        let bench = benches.find(named)?;
+    fn new(op: &str, dtype: Option<DType>, shape: &str) -> Result<Case, String> {
+        let row = table::find(op).ok_or(format!("no op {op}"))?;
+        let dtype = dtype.ok_or("no such element type")?;
+        let dims: Result<Vec<usize>, _> = shape.split('x').map(str::parse).collect();
+        let dims = dims.map_err(|_| format!("{shape} is no shape"))?;
+        let bench = row.bench(dtype, &dims).map_err(|why| why.to_string())?;
         let inputs = bench.inputs.iter();
         let inputs = inputs.map(|(dtype, dims)| inputs::tensor(*dtype, dims, Device::cpu()));
-        let inputs: Result<Vec<Tensor>> = inputs.collect();
-        Some(inputs.map(|inputs| Case { bench, inputs }))
+        let inputs: wootz::Result<Vec<Tensor>> = inputs.collect();
+        let inputs = inputs.map_err(|why| why.to_string())?;
+        Ok(Case { bench, inputs })
     }
 }
 
