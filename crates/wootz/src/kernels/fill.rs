@@ -1,7 +1,7 @@
 //! One value, or evenly spaced ones, of `ops/fill.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, LANES, element, groups, launch, structs::FillParams, word,
+    Buffer, Id, Instance, KernelParams, element, groups, launch, structs::FillParams, word,
 };
 use crate::{DType, Tensor};
 use wootz_runtime::Plan;
@@ -19,28 +19,26 @@ impl Arange {
     pub(super) fn instance(self) -> Instance {
         let t = element(self.dtype);
         let body = if self.whole { "arange_whole" } else { "arange" };
-        Instance {
-            file: "ops/fill.h",
-            name: format!("{body}_{t}"),
-            body: format!("{body}<{t}>"),
-            lanes: LANES,
-            params: FillParams::C,
-            buffers: vec![Buffer::output(t)],
-        }
+        Instance::new(
+            "ops/fill.h",
+            format!("{body}_{t}"),
+            format!("{body}<{t}>"),
+            FillParams::C,
+            vec![Buffer::output(t)],
+        )
     }
 }
 
 /// The instance that puts one value of `size` bytes everywhere.
 pub(super) fn fill_instance(size: usize) -> Instance {
     let t = word(size);
-    Instance {
-        file: "ops/fill.h",
-        name: format!("fill_{t}"),
-        body: format!("fill<{t}>"),
-        lanes: LANES,
-        params: FillParams::C,
-        buffers: vec![Buffer::output(t)],
-    }
+    Instance::new(
+        "ops/fill.h",
+        format!("fill_{t}"),
+        format!("fill<{t}>"),
+        FillParams::C,
+        vec![Buffer::output(t)],
+    )
 }
 
 /// The plan that puts `bits`, an element's at the start of a word, everywhere in `out`.

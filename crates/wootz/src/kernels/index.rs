@@ -1,7 +1,7 @@
 //! Kernels that take indices, of `ops/index.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, LANES, element, groups, launch,
+    Buffer, Id, Instance, KernelParams, element, groups, launch,
     structs::WalkParams,
     walk::{Operand, is_wide, walk},
     word,
@@ -44,19 +44,18 @@ fn counter(wide: bool) -> &'static str {
 
 fn instance(name: String, body: String, t: &str, index: DType) -> Instance {
     let mark = Buffer::output(element(DType::U32));
-    Instance {
-        file: "ops/index.h",
+    Instance::new(
+        "ops/index.h",
         name,
         body,
-        lanes: LANES,
-        params: WalkParams::C,
-        buffers: vec![
+        WalkParams::C,
+        vec![
             Buffer::input(t),
             Buffer::input(element(index)),
             Buffer::output(t),
             mark,
         ],
-    }
+    )
 }
 
 impl Pick {

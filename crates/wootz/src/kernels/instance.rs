@@ -1,6 +1,6 @@
 //! Instances: the kernels that devices run, as data.
 
-use super::{CStruct, source::flatten_family};
+use super::{CStruct, LANES, source::flatten_family};
 use std::fmt::Write;
 
 /// How an instance uses a buffer, with the dialect's element type.
@@ -42,6 +42,24 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// An instance with the usual number of lanes.
+    pub(super) fn new(
+        file: &'static str,
+        name: String,
+        body: String,
+        params: CStruct,
+        buffers: Vec<Buffer>,
+    ) -> Instance {
+        Instance {
+            file,
+            name,
+            body,
+            lanes: LANES,
+            params,
+            buffers,
+        }
+    }
+
     /// The line that makes the entry point, on every platform.
     fn render(&self) -> String {
         let Instance {

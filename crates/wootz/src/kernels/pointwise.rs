@@ -1,7 +1,7 @@
 //! Elementwise kernels, of `ops/pointwise.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, LANES, element, groups, launch, pack,
+    Buffer, Id, Instance, KernelParams, element, groups, launch, pack,
     structs::WalkParams,
     walk::{Operand, is_wide, walk},
 };
@@ -71,14 +71,13 @@ impl Pointwise {
             _ => format!("pointwise{operands}<{op}, {out}, {t}, {vector}, {counter}>"),
         };
         buffers.push(Buffer::output(out));
-        Instance {
-            file: "ops/pointwise.h",
-            name: format!("{op}_{t}_{out}_v{vector}_{counter}"),
+        Instance::new(
+            "ops/pointwise.h",
+            format!("{op}_{t}_{out}_v{vector}_{counter}"),
             body,
-            lanes: LANES,
-            params: WalkParams::C,
+            WalkParams::C,
             buffers,
-        }
+        )
     }
 }
 

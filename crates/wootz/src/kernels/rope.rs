@@ -1,8 +1,6 @@
 //! Rotary position embedding, of `ops/rope.h`.
 
-use super::{
-    Buffer, Id, Instance, KernelParams, LANES, element, groups, launch, structs::RopeParams,
-};
+use super::{Buffer, Id, Instance, KernelParams, element, groups, launch, structs::RopeParams};
 use crate::{DType, Tensor};
 use std::f64::consts::TAU;
 use wootz_runtime::Plan;
@@ -12,18 +10,17 @@ pub(crate) const MOST_PAIRS: usize = 16 * 16 * 16;
 
 pub(super) fn instance(dtype: DType) -> Instance {
     let t = element(dtype);
-    Instance {
-        file: "ops/rope.h",
-        name: format!("rope_{t}"),
-        body: format!("rope<{t}>"),
-        lanes: LANES,
-        params: RopeParams::C,
-        buffers: vec![
+    Instance::new(
+        "ops/rope.h",
+        format!("rope_{t}"),
+        format!("rope<{t}>"),
+        RopeParams::C,
+        vec![
             Buffer::input(t),
             Buffer::input(element(DType::I64)),
             Buffer::output(t),
         ],
-    }
+    )
 }
 
 /// Which row has which position.

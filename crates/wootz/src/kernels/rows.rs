@@ -217,14 +217,13 @@ pub struct Columns {
 impl Columns {
     pub(super) fn instance(self) -> Instance {
         let (t, name) = (element(self.dtype), self.op.struct_name());
-        Instance {
-            file: "ops/softmax.h",
-            name: format!("{name}_{t}_columns"),
-            body: format!("softmax_columns<{name}, {t}>"),
-            lanes: LANES,
-            params: SoftmaxParams::C,
-            buffers: vec![Buffer::input(t), Buffer::output(t)],
-        }
+        Instance::new(
+            "ops/softmax.h",
+            format!("{name}_{t}_columns"),
+            format!("softmax_columns<{name}, {t}>"),
+            SoftmaxParams::C,
+            vec![Buffer::input(t), Buffer::output(t)],
+        )
     }
 }
 

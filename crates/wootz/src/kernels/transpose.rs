@@ -1,8 +1,8 @@
 //! Copies between layouts that run along different axes, of `ops/transpose.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, LANES, Numbers, groups_of, launch, pointwise,
-    structs::WalkParams, word,
+    Buffer, Id, Instance, KernelParams, Numbers, groups_of, launch, pointwise, structs::WalkParams,
+    word,
 };
 use crate::{Layout, MAX_RANK, Tensor, collapse};
 use wootz_runtime::Plan;
@@ -14,14 +14,13 @@ fn tile(size: usize) -> usize {
 
 pub(super) fn instance(size: usize) -> Instance {
     let (t, tile) = (word(size), tile(size));
-    Instance {
-        file: "ops/transpose.h",
-        name: format!("transpose_{t}_{tile}"),
-        body: format!("transpose<{t}, {tile}>"),
-        lanes: LANES,
-        params: WalkParams::C,
-        buffers: vec![Buffer::input(t), Buffer::output(t)],
-    }
+    Instance::new(
+        "ops/transpose.h",
+        format!("transpose_{t}_{tile}"),
+        format!("transpose<{t}, {tile}>"),
+        WalkParams::C,
+        vec![Buffer::input(t), Buffer::output(t)],
+    )
 }
 
 /// The plan that copies `x` into `out`, a view of the same shape.
