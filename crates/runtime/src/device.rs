@@ -8,6 +8,7 @@ use crate::{
     buffer::RawMemory,
     caps::Caps,
     error::{Error, Result},
+    resident::{Residence, Submission},
     slots::{Lease, Slots},
     stream::{Slot, Stream},
     sync::atomic::{AtomicUsize, Ordering},
@@ -156,6 +157,21 @@ impl Device {
             stream.trim();
         }
         self.0.backend.trim();
+    }
+
+    /// Sets how plans travel from now on, on every stream. A device that has one way keeps it.
+    pub fn set_submission(&self, way: Submission) {
+        self.0.backend.set_submission(way);
+    }
+
+    /// How plans travel.
+    pub fn submission(&self) -> Submission {
+        self.0.backend.submission()
+    }
+
+    /// What the device has of kernels that stay on it.
+    pub fn residence(&self) -> Residence {
+        self.0.backend.residence()
     }
 
     /// Blocks until all work submitted on any stream so far is done; the first fault if any.

@@ -24,7 +24,13 @@ pub mod kernels;
 mod module;
 pub mod plan;
 mod pool;
+#[cfg_attr(
+    not(all(not(loom), any(target_os = "linux", windows))),
+    allow(dead_code, reason = "only CUDA keeps kernels resident")
+)]
+mod resident;
 pub mod returns;
+pub mod ring;
 pub mod slots;
 mod stream;
 pub mod sync;
@@ -42,4 +48,5 @@ pub use event::Event;
 pub use graph::Graph;
 pub use module::{Module, Source};
 pub use plan::{Access, Body, Call, Grid, Kernel, NativeFn, Plan};
+pub use resident::{Residence, Resident, Submission};
 pub use stream::Stream;

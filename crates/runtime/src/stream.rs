@@ -85,7 +85,7 @@ impl StreamShared {
         if self.timeline.is_done(ticket) || self.device.caps().synchronous {
             return;
         }
-        let mut spin = Spin::lasting(LONGEST);
+        let mut spin = Spin::lasting(LONGEST).eager();
         while !self.is_done(ticket) && self.timeline.fault().is_none() {
             if !spin.turn() {
                 return self.watch(ticket);

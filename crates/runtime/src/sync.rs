@@ -61,6 +61,8 @@ pub struct Spin {
     since: Option<std::time::Instant>,
     #[cfg(not(loom))]
     longest: std::time::Duration,
+    #[cfg(not(loom))]
+    pauses: u32,
 }
 
 impl Spin {
@@ -78,14 +80,28 @@ impl Spin {
             since: None,
             #[cfg(not(loom))]
             longest,
+            #[cfg(not(loom))]
+            pauses: 8,
         }
+    }
+
+    /// The same wait with a look as often as can be: for what comes within microseconds.
+    #[must_use]
+    pub fn eager(mut self) -> Self {
+        #[cfg(not(loom))]
+        {
+            self.pauses = 1;
+        }
+        #[cfg(loom)]
+        let _ = &mut self;
+        self
     }
 
     /// Waits a moment; `false` when it is time to park. Under loom that is at once.
     #[inline]
     #[cfg(not(loom))]
     pub fn turn(&mut self) -> bool {
-        (0..8).for_each(|_| hint::spin_loop());
+        (0..self.pauses).for_each(|_| hint::spin_loop());
         self.since
             .get_or_insert_with(std::time::Instant::now)
             .elapsed()

@@ -14,6 +14,7 @@ use crate::{
     device::Device,
     error::Result,
     plan::Plan,
+    resident::{Residence, Submission},
     stream::StreamShared,
     timeline::{Ticket, Timeline},
 };
@@ -60,6 +61,19 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Gives what `free` may have kept back to the system.
     fn trim(&self) {}
+
+    /// Sets how plans travel, where there is a choice.
+    fn set_submission(&self, _way: Submission) {}
+
+    /// How plans travel.
+    fn submission(&self) -> Submission {
+        Submission::Launch
+    }
+
+    /// What there is of kernels that stay on the device.
+    fn residence(&self) -> Residence {
+        Residence::Absent("this device keeps no kernels resident".to_owned())
+    }
 
     /// Copies `out.len()` bytes from `offset` on to the host.
     ///

@@ -55,10 +55,20 @@ struct Place {
   u32 lane;    // which lane of the group
   u32 lanes;   // how many, a multiple of SIMD_LANES
   u8* memory;  // the group's scratch memory, 16-byte aligned
+#if defined(WOOTZ_RESIDENT)
+  u32 barrier;  // the group's own, since it shares its block with others
+#endif
 };
 
+#if defined(WOOTZ_RESIDENT)
+inline void scratch_barrier(Place at) {
+  asm volatile("barrier.sync %0, %1;" : : "r"(at.barrier), "r"(at.lanes) : "memory");
+}
+inline void device_barrier(Place at) { scratch_barrier(at); }
+#else
 inline void scratch_barrier(Place) { __syncthreads(); }
 inline void device_barrier(Place) { __syncthreads(); }
+#endif
 inline void simd_barrier(Place) { __syncwarp(); }
 
 template <typename T>
@@ -289,7 +299,27 @@ inline f32 rem_exact(f32 x, f32 y) { return fmodf(x, y); }
 }  // namespace wootz
 
 #if defined(WOOTZ_RESIDENT)
-#define CALLED __device__
+// Resident form: whoever owns the Place hands over buffers and parameters in scratch memory. Small
+// parameters are taken into registers: a kernel cannot know that it does not write them. Each
+// body is a function of its own, so that many make a kernel that needs no more registers than one.
+namespace wootz {
+template <typename Params, bool small> struct Held { typedef const Params& type; };
+template <typename Params> struct Held<Params, true> { typedef const Params type; };
+}  // namespace wootz
+#define IN(index, type)                                            \
+  const type* b##index = static_cast<const type*>(buffers[index]); \
+  __builtin_assume(__isGlobal(b##index));
+#define OUT(index, type)                               \
+  type* b##index = static_cast<type*>(buffers[index]); \
+  __builtin_assume(__isGlobal(b##index));
+#define ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)                       \
+  extern "C" __device__ __noinline__ void name(wootz::Place at, void* const* buffers,    \
+                                               const void* given) {                      \
+    BUFFERS                                                                              \
+    wootz::Held<Params, sizeof(Params) <= 64>::type params =                             \
+        *static_cast<const Params*>(given);                                              \
+    __VA_ARGS__(at, BARE ARGUMENTS, params);                                             \
+  }
 #else
 // Launch form: buffers, then the parameters by value; scratch is the launch's dynamic memory.
 #define IN(index, type) const type* __restrict__ b##index,

@@ -12,6 +12,7 @@ use crate::{
     caps::{Caps, Family},
     device::Device,
     error::Result,
+    resident::{Residence, Submission},
     stream::StreamShared,
     timeline::Ticket,
 };
@@ -178,9 +179,11 @@ impl Backend for Cuda {
             && let Some(lane) = gpu.lane(stream)
             && gpu.enter().is_ok()
         {
-            // SAFETY: `allocate` made it, and its last use is on this lane or done. Where this
-            // fails the device is lost, and the memory with it.
-            let _ = unsafe { gpu.driver.free(memory.handle as CUdeviceptr, lane.stream.0) };
+            // SAFETY: `allocate` made it, and its last use is on this lane or done; the lane's ring
+            // is joined first. Where this fails the device is lost, and the memory with it.
+            let _ = lane.join(gpu).and_then(|()| unsafe {
+                gpu.driver.free(memory.handle as CUdeviceptr, lane.stream.0)
+            });
         }
     }
 
@@ -190,6 +193,24 @@ impl Backend for Cuda {
         {
             // What the driver cannot give back now it gives back later.
             let _ = gpu.trim();
+        }
+    }
+
+    fn set_submission(&self, way: Submission) {
+        if let Ok(gpu) = self.gpu() {
+            gpu.executor.set_way(way);
+        }
+    }
+
+    fn submission(&self) -> Submission {
+        self.gpu()
+            .map_or(Submission::Launch, |gpu| gpu.executor.way())
+    }
+
+    fn residence(&self) -> Residence {
+        match self.gpu() {
+            Ok(gpu) => gpu.executor.residence(),
+            Err(error) => Residence::Absent(error.to_string()),
         }
     }
 

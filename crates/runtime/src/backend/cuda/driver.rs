@@ -105,9 +105,11 @@ functions! {
     retain_context "cuDevicePrimaryCtxRetain" (out: *mut CUcontext, device: CUdevice);
     set_context "cuCtxSetCurrent" (context: CUcontext);
     make_stream "cuStreamCreate" (out: *mut CUstream, flags: u32);
+    make_stream_first "cuStreamCreateWithPriority" (out: *mut CUstream, flags: u32, priority: i32);
     query_stream "cuStreamQuery" (stream: CUstream);
     finish_stream "cuStreamSynchronize" (stream: CUstream);
     await_event "cuStreamWaitEvent" (stream: CUstream, event: CUevent, flags: u32);
+    await_value "cuStreamWaitValue64_v2" (stream: CUstream, at: CUdeviceptr, value: u64, flags: u32);
     write_value "cuStreamWriteValue64_v2" (stream: CUstream, at: CUdeviceptr, value: u64, flags: u32);
     make_event "cuEventCreate" (out: *mut CUevent, flags: u32);
     record_event "cuEventRecord" (event: CUevent, stream: CUstream);
@@ -118,12 +120,15 @@ functions! {
     trim_pool "cuMemPoolTrimTo" (pool: CUmemoryPool, keep: usize);
     allocate "cuMemAllocFromPoolAsync" (out: *mut CUdeviceptr, bytes: usize, pool: CUmemoryPool, stream: CUstream);
     free "cuMemFreeAsync" (memory: CUdeviceptr, stream: CUstream);
+    allocate_now "cuMemAlloc_v2" (out: *mut CUdeviceptr, bytes: usize);
+    fill "cuMemsetD8Async" (at: CUdeviceptr, value: u8, bytes: usize, stream: CUstream);
     upload "cuMemcpyHtoDAsync_v2" (to: CUdeviceptr, from: *const c_void, bytes: usize, stream: CUstream);
     download "cuMemcpyDtoHAsync_v2" (to: *mut c_void, from: CUdeviceptr, bytes: usize, stream: CUstream);
     load_module "cuModuleLoadData" (out: *mut CUmodule, image: *const c_void);
     find_function "cuModuleGetFunction" (out: *mut CUfunction, module: CUmodule, name: *const c_char);
     set_function "cuFuncSetAttribute" (function: CUfunction, attribute: u32, value: i32);
     function_attribute "cuFuncGetAttribute" (out: *mut i32, attribute: u32, function: CUfunction);
+    fitting "cuOccupancyMaxActiveBlocksPerMultiprocessor" (out: *mut i32, function: CUfunction, lanes: i32, scratch: usize);
     launch "cuLaunchKernel" (
         function: CUfunction,
         groups_x: u32, groups_y: u32, groups_z: u32,

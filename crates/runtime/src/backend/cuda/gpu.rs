@@ -3,9 +3,11 @@
 use super::{
     courier::Courier,
     driver::{Driver, Failure, Handle, driver},
+    fork,
     kernels::Kernels,
     lane::Lane,
     pinned::{Pinned, Word},
+    ring::Executor,
     watcher,
 };
 use crate::{
@@ -42,6 +44,9 @@ pub(super) struct Gpu {
     pub(super) identity: Identity,
     pub(super) driver: &'static Driver,
     pub(super) kernels: Kernels,
+    pub(super) executor: Executor,
+    /// Not zero when what waits on the device must wait no longer.
+    pub(super) abort: Word,
     context: Handle<CUctx_st>,
     pool: Handle<CUmemPoolHandle_st>,
     words: Pinned,
@@ -68,6 +73,7 @@ impl Gpu {
             message,
         };
         let driver = driver().map_err(|message| broken("cuInit", message))?;
+        fork::watch();
         let gpu = Gpu::make(driver, &identity);
         let gpu = gpu.map_err(|failure| broken(failure.call, failure.words()))?;
         let gpu: &'static Gpu = Box::leak(Box::new(gpu));
@@ -84,13 +90,16 @@ impl Gpu {
             driver.retain_context(&raw mut context, identity.device)?;
             driver.set_context(context)?;
         }
+        let words = Pinned::new(driver, (LANES + COURIERS + 1) * Word::LINE)?;
         Ok(Gpu {
             identity: identity.clone(),
             driver,
             kernels: Kernels::new(identity.capability),
             context: Handle(context),
             pool: make_pool(driver, identity.device)?,
-            words: Pinned::new(driver, (LANES + COURIERS) * Word::LINE)?,
+            abort: words.word(LANES + COURIERS),
+            words,
+            executor: Executor::new(),
             marker: Marker::choose(driver, identity)?,
             lanes: (0..LANES).map(|_| OnceLock::new()).collect(),
             couriers: Slots::new(COURIERS),
@@ -99,10 +108,18 @@ impl Gpu {
         })
     }
 
+    /// Whether nothing can run on the device from this process any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.lost.get().is_some() || fork::happened()
+    }
+
     /// Makes this device's context the thread's current one, if the device is alive.
     pub(super) fn enter(&self) -> Result<()> {
         if let Some(message) = self.lost.get() {
             return Err(self.gone(message));
+        }
+        if fork::happened() {
+            return Err(self.gone("this process was forked from the one that opened the device"));
         }
         // SAFETY: the context is never released. Others in the process may have set their own
         // since this thread was here, so it is set each time; that costs some nanoseconds.
@@ -133,6 +150,7 @@ impl Gpu {
     /// Notes that nothing will run any more, and tells all who wait.
     fn lose(&self, failure: Failure) -> &str {
         let message = self.lost.get_or_init(|| failure.to_string());
+        self.abort.write(1);
         for lane in self.lanes() {
             if let Some(timeline) = lane.timeline() {
                 timeline.fail(Fault::new(format!("the device is lost: {message}")));
@@ -147,7 +165,7 @@ impl Gpu {
             return Ok(lane);
         }
         self.enter()?;
-        let lane = Lane::new(self.driver, self.words.word(index));
+        let lane = Lane::new(self.driver, &self.words, index);
         let lane = self.attempt(lane)?;
         Ok(self.lanes[index].get_or_init(|| lane))
     }
@@ -189,6 +207,7 @@ impl Gpu {
     /// Memory in stream order of a lane; nothing when the device has none left.
     pub(super) fn allocate(&self, lane: &Lane, bytes: usize) -> Result<Option<CUdeviceptr>> {
         self.enter()?;
+        lane.opens();
         let attempt = || {
             let (mut memory, stream) = (0, lane.stream.0);
             let pool = self.pool.0;

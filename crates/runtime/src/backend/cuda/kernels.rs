@@ -50,17 +50,26 @@ impl Kernels {
             return Ok(function);
         }
         self.functions.get_or_compile(key, || {
-            let module = self
-                .modules
-                .get_or_compile(source.module.hash(), || self.module(gpu, source))?;
-            entry(gpu, *module, source)
+            let (text, entry) = (source.module.text(), source.entry);
+            let compile = || self.module(gpu, text, entry, &[]);
+            let module = self.modules.get_or_compile(source.module.hash(), compile)?;
+            let handle = find(gpu, *module, entry)?;
+            gpu.attempt(Function::new(gpu, handle))
         })
     }
 
-    /// The module, from disk if it is there.
-    fn module(&self, gpu: &Gpu, source: Source) -> Result<Handle<CUmod_st>> {
+    /// The module of `text`, from disk if it is there; compiled for `entry`, with `options` besides
+    /// those of the dialect.
+    fn module(
+        &self,
+        gpu: &Gpu,
+        text: &str,
+        entry: &'static str,
+        options: &[&str],
+    ) -> Result<Handle<CUmod_st>> {
         let target = format!("sm_{}", self.capability);
-        let parts = [source.module.text(), &target, &OPTIONS.join(" ")];
+        let options = [OPTIONS, options].concat();
+        let parts = [text, &target, &options.join(" ")];
         let key = fingerprint(parts.map(str::as_bytes));
         if let Some(image) = self.kept.get(key) {
             match load(gpu, &image) {
@@ -68,13 +77,31 @@ impl Kernels {
                 outcome => return gpu.attempt(outcome),
             }
         }
-        let image = self.compile(gpu, source)?;
+        let image = self.compile(gpu, text, entry, &options)?;
         let module = gpu.attempt(load(gpu, &image))?;
         self.kept.put(key, &image);
         Ok(module)
     }
 
-    fn compile(&self, gpu: &Gpu, source: Source) -> Result<Vec<u8>> {
+    /// A kernel that is no plan's.
+    pub(super) fn own(
+        &self,
+        gpu: &Gpu,
+        text: &str,
+        entry: &'static str,
+        options: &[&str],
+    ) -> Result<Handle<CUfunc_st>> {
+        let module = self.module(gpu, text, entry, options)?;
+        find(gpu, module, entry)
+    }
+
+    fn compile(
+        &self,
+        gpu: &Gpu,
+        text: &str,
+        entry: &'static str,
+        options: &[&str],
+    ) -> Result<Vec<u8>> {
         let device = || gpu.identity.name.clone();
         let no_compiler = |reason| Error::NoCompiler {
             device: device(),
@@ -82,12 +109,12 @@ impl Kernels {
         };
         let major = super::driver::version(gpu.driver) / 1000;
         let nvrtc = nvrtc(major.unsigned_abs()).map_err(no_compiler)?;
-        let compiled = nvrtc.compile(source.module.text(), self.capability);
+        let compiled = nvrtc.compile(text, self.capability, options);
         compiled.map_err(|refusal| match refusal {
             Refusal::Compiler(reason) => no_compiler(reason),
             Refusal::Source(log) => Error::Compile {
                 device: device(),
-                kernel: source.entry,
+                kernel: entry,
                 log,
             },
         })
@@ -105,13 +132,14 @@ fn load(gpu: &Gpu, image: &[u8]) -> Result<Handle<CUmod_st>, Failure> {
     Ok(Handle(module))
 }
 
-fn entry(gpu: &Gpu, module: Handle<CUmod_st>, source: Source) -> Result<Function> {
+/// The entry point of this name.
+fn find(gpu: &Gpu, module: Handle<CUmod_st>, entry: &'static str) -> Result<Handle<CUfunc_st>> {
     let missing = || Error::Compile {
         device: gpu.identity.name.clone(),
-        kernel: source.entry,
-        log: format!("the compiled source has no entry point {:?}", source.entry),
+        kernel: entry,
+        log: format!("the compiled source has no entry point {entry:?}"),
     };
-    let name = CString::new(source.entry).map_err(|_| missing())?;
+    let name = CString::new(entry).map_err(|_| missing())?;
     let mut handle = ptr::null_mut();
     // SAFETY: writes one handle; the module lives.
     let found = unsafe {
@@ -120,11 +148,23 @@ fn entry(gpu: &Gpu, module: Handle<CUmod_st>, source: Source) -> Result<Function
     };
     match found {
         Err(failure) if failure.code == Failure::NOT_FOUND => Err(missing()),
-        outcome => {
-            let made = outcome.and_then(|()| Function::new(gpu, Handle(handle)));
-            gpu.attempt(made)
-        }
+        outcome => gpu.attempt(outcome).map(|()| Handle(handle)),
     }
+}
+
+/// What the driver tells of a function.
+pub(super) fn attribute(
+    gpu: &Gpu,
+    function: Handle<CUfunc_st>,
+    attribute: u32,
+) -> Result<u32, Failure> {
+    let mut value = 0;
+    // SAFETY: writes one number; the function lives.
+    unsafe {
+        gpu.driver
+            .function_attribute(&raw mut value, attribute, function.0)?
+    };
+    Ok(value.unsigned_abs())
 }
 
 impl Function {
@@ -132,15 +172,7 @@ impl Function {
         const MOST_LANES: u32 = 0;
         const OWN_SCRATCH: u32 = 1;
         const MOST_SCRATCH: u32 = 8;
-        let attribute = |attribute| {
-            let mut value = 0;
-            // SAFETY: writes one number; the function lives.
-            unsafe {
-                gpu.driver
-                    .function_attribute(&raw mut value, attribute, handle.0)?
-            };
-            Ok(value.unsigned_abs())
-        };
+        let attribute = |asked| attribute(gpu, handle, asked);
         let own = attribute(OWN_SCRATCH)? as usize;
         let scratch = gpu.identity.scratch.saturating_sub(own);
         let limit = i32::try_from(scratch).unwrap_or(i32::MAX);

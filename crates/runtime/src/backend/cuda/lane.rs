@@ -1,29 +1,47 @@
-//! A stream's place on the device: its CUDA stream, and the word that says how far it is. The
-//! protocol is told in `mod.rs`.
+//! A stream's place on the device: its CUDA stream, and the words that say how far it is. The
+//! protocol is told in `mod.rs`, and that of the ring in `ring/README.md`.
 
 use super::{
     driver::{Driver, Failure, Handle},
     gpu::Gpu,
     marks::Marks,
-    pinned::Word,
+    pinned::{Pinned, Word},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     timeline::{Fault, Ticket, Timeline},
 };
-use cudarc::driver::sys::CUstream_st;
+use cudarc::driver::sys::{CUdeviceptr, CUstream_st};
 use std::{
     ptr,
     sync::{
         OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 pub(super) struct Lane {
+    pub(super) index: usize,
     pub(super) stream: Handle<CUstream_st>,
+    /// The last ticket done that a mark tells of.
     word: Word,
+    /// The last ticket done that the ring's executor tells of.
+    pub(super) rung_word: Word,
+    /// What that executor says of itself.
+    pub(super) say: Word,
     marks: Marks,
+    /// The last ticket whose work is in the CUDA stream. The owner writes it.
+    launched: AtomicU64,
+    /// The last ticket whose work is in the ring. The owner writes it.
+    rung: AtomicU64,
+    /// The last ticket of the ring that the CUDA stream waits for. The owner's.
+    joined: AtomicU64,
+    /// Whether the CUDA stream was given something after the work of its last ticket. The owner's.
+    open: AtomicBool,
+    /// The seat of the ring's last executor, plus one.
+    seat: AtomicUsize,
+    /// How often in a row the executor was found to have ended with work open.
+    ended: AtomicU32,
     /// The last ticket that the watcher is to see done.
     wanted: AtomicU64,
     /// Known from the first submission on.
@@ -40,12 +58,22 @@ pub(super) fn make_stream(driver: &Driver) -> Result<Handle<CUstream_st>, Failur
 }
 
 impl Lane {
-    /// A new lane that reports through `word`. The device's context is current.
-    pub(super) fn new(driver: &Driver, word: Word) -> Result<Lane, Failure> {
+    /// Lane `index`, with its line of `words`. The device's context is current.
+    pub(super) fn new(driver: &Driver, words: &Pinned, index: usize) -> Result<Lane, Failure> {
+        let word = |place| words.word_at(index, place);
         Ok(Lane {
+            index,
             stream: make_stream(driver)?,
-            word,
+            word: word(0),
+            rung_word: word(1),
+            say: word(2),
             marks: Marks::new(),
+            launched: AtomicU64::new(0),
+            rung: AtomicU64::new(0),
+            joined: AtomicU64::new(0),
+            open: AtomicBool::new(false),
+            seat: AtomicUsize::new(0),
+            ended: AtomicU32::new(0),
             wanted: AtomicU64::new(0),
             timeline: OnceLock::new(),
         })
@@ -62,7 +90,8 @@ impl Lane {
 
     /// Tells the timeline what the device has reported.
     pub(super) fn look(&self, timeline: &Timeline) {
-        let done = Ticket::from_number(self.word.read());
+        // Each way tells only of tickets up to which both are done.
+        let done = Ticket::from_number(self.word.read().max(self.rung_word.read()));
         if !timeline.is_done(done) {
             timeline.complete(done);
         }
@@ -78,10 +107,11 @@ impl Lane {
 
     /// Sees to a mark for `ticket`, or leaves it to who is placing one.
     pub(super) fn mark(&self, gpu: &Gpu, timeline: &Timeline, ticket: Ticket) {
-        if timeline.fault().is_some() {
+        // Of what is in the ring its executor tells.
+        if timeline.fault().is_some() || ticket.number() > self.launched() {
             return;
         }
-        let last = || timeline.submitted().number();
+        let last = || self.launched();
         let place = |last| {
             gpu.enter()?;
             gpu.attempt(gpu.mark(self.stream, self.word, last))
@@ -106,13 +136,106 @@ impl Lane {
         open.then_some((timeline, wanted))
     }
 
-    /// Asks the driver whether the stream is sound.
+    /// Asks the driver whether the stream is sound, and the executor of its ring.
     pub(super) fn check(&self, gpu: &Gpu) -> Result<()> {
         gpu.enter()?;
         // SAFETY: the stream lives.
         match unsafe { gpu.driver.query_stream(self.stream.0) } {
             Err(failure) if failure.code == Failure::NOT_READY => Ok(()),
             outcome => gpu.attempt(outcome),
+        }?;
+        self.check_executor(gpu)
+    }
+
+    /// An executor never ends with work open. One that does all the same is found here, and not
+    /// waited for; looked at several times, since its successor may just be starting.
+    fn check_executor(&self, gpu: &Gpu) -> Result<()> {
+        const CERTAIN: u32 = 8;
+        let Some(seat) = self.seat() else {
+            return Ok(());
+        };
+        let open = self.rung_word.read() < self.rung();
+        let ended = open && !gpu.attempt(gpu.executor.is_running(gpu, seat))?;
+        if !ended {
+            self.ended.store(0, Ordering::Relaxed);
+        } else if self.ended.fetch_add(1, Ordering::Relaxed) >= CERTAIN {
+            gpu.abort.write(1);
+            return Err(Error::Driver {
+                device: gpu.identity.name.clone(),
+                call: "the executor of a stream",
+                message: "it ended with work open".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The last ticket whose work is in the CUDA stream.
+    pub(super) fn launched(&self) -> u64 {
+        self.launched.load(Ordering::Acquire)
+    }
+
+    /// Notes that the work of `ticket` is in the CUDA stream.
+    pub(super) fn launches(&self, ticket: Ticket) {
+        self.open.store(false, Ordering::Relaxed);
+        self.launched.store(ticket.number(), Ordering::Release);
+    }
+
+    /// The last ticket whose work is in the ring.
+    pub(super) fn rung(&self) -> u64 {
+        self.rung.load(Ordering::Acquire)
+    }
+
+    /// Notes that the work of `ticket` is in the ring.
+    pub(super) fn rang(&self, ticket: Ticket) {
+        self.rung.store(ticket.number(), Ordering::Release);
+    }
+
+    /// The seat of the ring's last executor.
+    pub(super) fn seat(&self) -> Option<usize> {
+        self.seat.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Notes the seat of the ring's next executor.
+    pub(super) fn sit(&self, seat: usize) {
+        self.seat.store(seat + 1, Ordering::Relaxed);
+    }
+
+    /// Notes that the CUDA stream is given something that no ticket stands for yet.
+    pub(super) fn opens(&self) {
+        self.open.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the CUDA stream is known to have done all that it was given. The owner asks.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.open.load(Ordering::Relaxed) && self.word.read() >= self.launched()
+    }
+
+    /// Makes what the CUDA stream is given next come after the ring's work. The owner calls it,
+    /// with the device's context current.
+    pub(super) fn join(&self, gpu: &Gpu) -> Result<(), Failure> {
+        let last = self.rung();
+        if last > self.joined.load(Ordering::Relaxed) {
+            if self.rung_word.read() < last {
+                self.await_word(gpu, self.rung_word.address, last)?;
+            }
+            self.joined.store(last, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Makes what the CUDA stream is given next wait for a word.
+    pub(super) fn await_word(
+        &self,
+        gpu: &Gpu,
+        address: CUdeviceptr,
+        value: u64,
+    ) -> Result<(), Failure> {
+        const AT_LEAST: u32 = 0;
+        self.opens();
+        // SAFETY: the stream and the word live.
+        unsafe {
+            gpu.driver
+                .await_value(self.stream.0, address, value, AT_LEAST)
         }
     }
 }

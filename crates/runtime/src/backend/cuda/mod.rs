@@ -61,6 +61,7 @@
 mod courier;
 mod device;
 mod driver;
+mod fork;
 mod gpu;
 mod kept;
 mod kernels;
@@ -69,6 +70,7 @@ mod marks;
 mod nvrtc;
 mod pinned;
 mod queue;
+mod ring;
 mod search;
 mod watcher;
 

@@ -113,19 +113,30 @@ impl Nvrtc {
 
     /// Compiles `source` for compute capability `capability` (90 for 9.0): to machine code, or,
     /// for a device newer than this compiler, to the newest form that the driver can finish.
-    pub(super) fn compile(&self, source: &str, capability: u32) -> Result<Vec<u8>, Refusal> {
+    pub(super) fn compile(
+        &self,
+        source: &str,
+        capability: u32,
+        options: &[&str],
+    ) -> Result<Vec<u8>, Refusal> {
         /// The compiler recurses deeper than the stack of a small thread may allow.
         const STACK: usize = 32 << 20;
         thread::scope(|scope| {
             let builder = thread::Builder::new().stack_size(STACK);
-            let compiling = builder.spawn_scoped(scope, || self.compile_here(source, capability));
+            let compiling =
+                builder.spawn_scoped(scope, || self.compile_here(source, capability, options));
             let compiling = compiling.map_err(|error| Refusal::Compiler(error.to_string()))?;
             let gone = |_| Err(Refusal::Compiler("the compile panicked".to_owned()));
             compiling.join().unwrap_or_else(gone)
         })
     }
 
-    fn compile_here(&self, source: &str, capability: u32) -> Result<Vec<u8>, Refusal> {
+    fn compile_here(
+        &self,
+        source: &str,
+        capability: u32,
+        options: &[&str],
+    ) -> Result<Vec<u8>, Refusal> {
         let target = target(capability, &self.architectures());
         let target = target.ok_or_else(|| {
             Refusal::Compiler(format!(
@@ -148,8 +159,8 @@ impl Nvrtc {
             )
         };
         self.check(status)?;
-        let options = [target.option.as_str()].into_iter();
-        program.compile(options.chain(OPTIONS.iter().copied()))?;
+        let target_option = [target.option.as_str()].into_iter();
+        program.compile(target_option.chain(options.iter().copied()))?;
         let (size, bytes) = if target.finished {
             (self.code_size, self.code)
         } else {
@@ -291,9 +302,9 @@ mod tests {
             Err(reason) => return eprintln!("NVRTC not checked: {reason}"),
         };
         let sound = "extern \"C\" __global__ void sound(int* x) { *x = 1; }";
-        let code = nvrtc.compile(sound, 90).unwrap();
+        let code = nvrtc.compile(sound, 90, OPTIONS).unwrap();
         assert!(code.starts_with(b"\x7fELF"));
-        match nvrtc.compile("int broken(", 90) {
+        match nvrtc.compile("int broken(", 90, OPTIONS) {
             Err(Refusal::Source(log)) => assert!(log.contains("error"), "{log}"),
             other => panic!("{other:?}"),
         }

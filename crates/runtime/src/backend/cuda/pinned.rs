@@ -47,19 +47,36 @@ impl Pinned {
         unsafe { self.host.add(index * size) }
     }
 
-    /// Word `index`; each has a line of its own.
+    /// The first word of line `index`.
     pub(super) fn word(&self, index: usize) -> Word {
-        let at = self.part(index, Word::LINE);
+        self.word_at(index, 0)
+    }
+
+    /// Word `place` of line `index`; those of a line are of the same two parties.
+    pub(super) fn word_at(&self, index: usize, place: usize) -> Word {
+        assert!(place * size_of::<u64>() < Word::LINE);
         Word {
-            // SAFETY: a zeroed word that is aligned, as pinned memory starts at a page; never freed,
-            // and from here on touched as an atomic alone. The device writes it whole.
-            host: unsafe { AtomicU64::from_ptr(at.cast()) },
-            address: self.address + (index * Word::LINE) as CUdeviceptr,
+            host: &self.words(index, Word::LINE)[place],
+            address: self.address_of(index, Word::LINE) + (place * size_of::<u64>()) as CUdeviceptr,
         }
+    }
+
+    /// Part `index` of `size` bytes as words that both sides reach.
+    pub(super) fn words(&self, index: usize, size: usize) -> &'static [AtomicU64] {
+        let at = self.part(index, size).cast::<AtomicU64>();
+        assert!(at.is_aligned());
+        // SAFETY: zeroed words, aligned by the assertion, never freed, and from here on touched as
+        // atomics alone. The device reads and writes whole words.
+        unsafe { std::slice::from_raw_parts(at, size / size_of::<u64>()) }
+    }
+
+    /// Where part `index` of `size` bytes begins for the device.
+    pub(super) fn address_of(&self, index: usize, size: usize) -> CUdeviceptr {
+        self.address + (index * size) as CUdeviceptr
     }
 }
 
-/// A word that the device writes and the host reads.
+/// A word that the device and the host share.
 #[derive(Clone, Copy)]
 pub(super) struct Word {
     host: &'static AtomicU64,
@@ -73,5 +90,15 @@ impl Word {
     /// What the device has written last.
     pub(super) fn read(&self) -> u64 {
         self.host.load(Ordering::Acquire)
+    }
+
+    /// Writes a word that the device reads.
+    pub(super) fn write(&self, value: u64) {
+        self.host.store(value, Ordering::Release);
+    }
+
+    /// The word, for those who need an order of their own.
+    pub(super) fn atomic(&self) -> &'static AtomicU64 {
+        self.host
     }
 }

@@ -5,6 +5,7 @@ use super::{
     gpu::Gpu,
     lane::Lane,
     pinned::Pinned,
+    ring::{Ring, small},
 };
 use crate::{
     backend::{Progress, Queue},
@@ -17,10 +18,12 @@ use crate::{
 };
 use cudarc::driver::sys::{CUdeviceptr, CUevent_st};
 use smallvec::SmallVec;
-use std::{ffi::c_void, ptr};
+use std::{ffi::c_void, ptr, thread, time::Duration};
 
 /// Submissions from one of the owner's marks to the next.
 const MARK_EVERY: u64 = 64;
+/// The pause between looks at a ring that is full.
+const PAUSE: Duration = Duration::from_micros(20);
 /// Bytes that an upload moves at once.
 const PART: usize = 256 << 10;
 /// Parts that can be under way.
@@ -31,8 +34,29 @@ pub(super) struct CudaQueue {
     lane: &'static Lane,
     /// Recorded on other lanes that this one waits for.
     event: Handle<CUevent_st>,
+    /// Words that the next work, whichever way it goes, must wait for.
+    awaited: SmallVec<[(CUdeviceptr, u64); 2]>,
     /// Made when something is first uploaded.
     staging: Option<Staging>,
+    /// Made when a plan first takes that way.
+    ring: Option<Box<Ring>>,
+}
+
+/// The addresses that a plan's kernel is given.
+pub(super) fn addresses(plan: &Plan<'_>) -> impl Iterator<Item = CUdeviceptr> {
+    let address = |memory: RawMemory, offset: usize| (memory.handle + offset) as CUdeviceptr;
+    let bindings = plan.bindings.iter();
+    bindings.map(move |binding| address(binding.buffer.memory(), binding.offset))
+}
+
+/// How a plan took the ring.
+enum Sent {
+    /// It must be launched.
+    Not,
+    /// It is in the ring.
+    Rung(Ticket),
+    /// It has its ticket, but no executor will do it: it must be launched.
+    Failed(Ticket),
 }
 
 /// Pinned memory that uploads go through.
@@ -54,17 +78,70 @@ impl CudaQueue {
             gpu,
             lane,
             event: Handle(event),
+            awaited: SmallVec::new(),
             staging: None,
+            ring: None,
         })
+    }
+
+    /// Makes the CUDA stream's next work come after all that this stream was given.
+    fn enter_stream(&mut self) -> Result<()> {
+        self.gpu.enter()?;
+        self.gpu.attempt(self.lane.join(self.gpu))?;
+        while let Some((address, value)) = self.awaited.last().copied() {
+            let awaited = self.lane.await_word(self.gpu, address, value);
+            self.gpu.attempt(awaited)?;
+            self.awaited.pop();
+        }
+        Ok(())
     }
 
     /// The ticket of what was just enqueued.
     fn issue(&self, timeline: &Timeline) -> Ticket {
         let ticket = timeline.issue();
+        self.enqueued(timeline, ticket);
+        ticket
+    }
+
+    /// Notes that the work of `ticket` was just enqueued.
+    fn enqueued(&self, timeline: &Timeline, ticket: Ticket) {
+        self.lane.launches(ticket);
         if ticket.number().is_multiple_of(MARK_EVERY) {
             self.lane.mark(self.gpu, timeline, ticket);
         }
-        ticket
+    }
+
+    /// Sends a plan through the ring, if it may go that way. It may while the CUDA stream is empty,
+    /// so that no executor ever waits for that (`ring/README.md` tells why), and when it waits for
+    /// one other ring at most.
+    fn send(&mut self, plan: &Plan<'_>, timeline: &'static Timeline) -> Result<Sent> {
+        let (gpu, lane) = (self.gpu, self.lane);
+        let Some(executor) = gpu.executor.ready(gpu) else {
+            return Ok(Sent::Not);
+        };
+        if self.awaited.len() > 1 || !lane.is_empty() || gpu.is_gone() {
+            return Ok(Sent::Not);
+        }
+        let next = timeline.submitted().number() + 1;
+        let Some(mut small) = small(executor, plan, next) else {
+            return Ok(Sent::Not);
+        };
+        let Some(blocked) = Ring::attend(&mut self.ring, gpu, lane, &small) else {
+            return Ok(Sent::Not);
+        };
+        if blocked != Ticket::ZERO {
+            self.finish(timeline, blocked)?;
+        }
+        let Some(ring) = &mut self.ring else {
+            return Ok(Sent::Not);
+        };
+        if let Some((address, value)) = self.awaited.pop() {
+            small.wait(address, value);
+        }
+        Ok(match ring.push(gpu, lane, &small, timeline) {
+            (ticket, true) => Sent::Rung(ticket),
+            (ticket, false) => Sent::Failed(ticket),
+        })
     }
 
     /// Blocks until `ticket` of this stream is done.
@@ -82,12 +159,18 @@ impl CudaQueue {
                     message: fault.to_string(),
                 });
             }
-            if !spin.turn() {
-                self.gpu.enter()?;
-                // SAFETY: the stream lives.
-                let finished = unsafe { self.gpu.driver.finish_stream(self.lane.stream.0) };
-                self.gpu.attempt(finished)?;
+            if spin.turn() {
+                continue;
             }
+            if ticket.number() > self.lane.launched() {
+                self.lane.check(self.gpu)?;
+                thread::sleep(PAUSE);
+                continue;
+            }
+            self.gpu.enter()?;
+            // SAFETY: the stream lives.
+            let finished = unsafe { self.gpu.driver.finish_stream(self.lane.stream.0) };
+            self.gpu.attempt(finished)?;
         }
     }
 
@@ -105,12 +188,7 @@ impl CudaQueue {
         if groups == 0 {
             return Ok(());
         }
-        let address = |memory: RawMemory, offset: usize| (memory.handle + offset) as CUdeviceptr;
-        let mut addresses: SmallVec<[CUdeviceptr; 8]> = plan
-            .bindings
-            .iter()
-            .map(|binding| address(binding.buffer.memory(), binding.offset))
-            .collect();
+        let mut addresses: SmallVec<[CUdeviceptr; 8]> = addresses(plan).collect();
         let mut arguments: SmallVec<[*mut c_void; 9]> = addresses
             .iter_mut()
             .map(|address| ptr::from_mut(address).cast())
@@ -134,11 +212,21 @@ impl CudaQueue {
 
 impl Queue for CudaQueue {
     unsafe fn submit(&mut self, plan: &Plan<'_>, timeline: &'static Timeline) -> Result<Progress> {
-        self.gpu.enter()?;
         self.lane.serve(timeline);
-        // SAFETY: passed on from the caller.
-        unsafe { self.launch(plan)? };
-        Ok(Progress::Running(self.issue(timeline)))
+        let sent = self.send(plan, timeline)?;
+        if let Sent::Rung(ticket) = sent {
+            return Ok(Progress::Running(ticket));
+        }
+        let launched = self.enter_stream().and_then(|()| {
+            // SAFETY: passed on from the caller.
+            unsafe { self.launch(plan) }
+        });
+        if let Sent::Failed(ticket) = sent {
+            // Given out already, and so this way's to complete, whatever came of the launch.
+            self.enqueued(timeline, ticket);
+            return launched.map(|()| Progress::Running(ticket));
+        }
+        launched.map(|()| Progress::Running(self.issue(timeline)))
     }
 
     fn wait_for(&mut self, producer: &'static StreamShared, ticket: Ticket) -> Result<()> {
@@ -149,7 +237,14 @@ impl Queue for CudaQueue {
         if producer.timeline.is_done(ticket) {
             return Ok(());
         }
+        if ticket.number() > other.launched() {
+            // It is in the other's ring, whose word says when it is done.
+            let word = other.rung_word.address;
+            self.awaited.push((word, ticket.number()));
+            return Ok(());
+        }
         self.gpu.enter()?;
+        self.lane.opens();
         // SAFETY: both streams and the event live, and are of this context.
         let ordered = unsafe {
             let driver = self.gpu.driver;
@@ -165,8 +260,8 @@ impl Queue for CudaQueue {
         bytes: &[u8],
         timeline: &'static Timeline,
     ) -> Result<Progress> {
-        self.gpu.enter()?;
         self.lane.serve(timeline);
+        self.enter_stream()?;
         let mut staging = match self.staging.take() {
             Some(staging) => staging,
             None => self.gpu.attempt(Staging::new(self.gpu))?,

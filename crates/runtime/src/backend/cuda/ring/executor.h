@@ -1,0 +1,341 @@
+// The executor: the kernel that stays on the device and walks one stream's ring. README.md beside
+// this file tells the protocol and why each fence is there.
+//
+// It comes after a module in the dialect, compiled with WOOTZ_RESIDENT, and before it stand, from
+// Rust: WOOTZ_SLOTS, WOOTZ_WORKERS, WOOTZ_POLLERS, WOOTZ_SCRATCH and WOOTZ_ENTRIES, a run of
+// RESIDENT(index, name).
+
+namespace wootz {
+namespace resident {
+
+enum : u32 {
+  SECTOR = 4,  // words of a sector, which travels whole; the last carries the stamp
+  SLOT = 8,    // words of a slot
+  WINDOW = 4,  // slots that a warp sees with one look
+  WORDS = WOOTZ_SLOTS * SLOT,
+  LEAVE = 1,             // the flag of a descriptor that asks the executor to leave
+  POLLERS_BARRIER = 15,  // groups have those from 1 on, the workers 0
+};
+
+// What the executor says of itself, below its epoch.
+enum : u32 { TIRED = 1, LEAVING = 2, GONE = 4, EPOCH_SHIFT = 3 };
+
+// What the blocks of one ring share, in device memory. It outlives every instance.
+struct Shared {
+  u32 done;  // the sequence number that is done last
+  u32 left;  // the epoch of the last instance that left
+  u32 pad[30];
+  u32 count;  // blocks that have done their part of the open descriptor
+  u32 out;    // blocks that have seen `left`
+};
+
+struct Ring {
+  const u64* slots;  // pinned: what the host publishes
+  u64* say;          // pinned: what this executor says of itself
+  u64* word;         // pinned: the last ticket that is done
+  const u64* abort;  // pinned: not zero when waiting is pointless
+  u64* board;        // device: the slots again, for the blocks
+  Shared* shared;    // device
+  u64 idle;          // nanoseconds without work after which it leaves
+  u64 residence;     // nanoseconds after which it asks to be replaced
+  u32 epoch;         // the number of this instance
+};
+
+// Far is host memory, near is device memory. None of these loads is served from L1.
+inline u64 look_far(const u64* at) {
+  u64 value;
+  asm volatile("ld.relaxed.sys.global.u64 %0, [%1];" : "=l"(value) : "l"(at) : "memory");
+  return value;
+}
+inline u64 look_near(const void* at) {
+  u64 value;
+  asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(value) : "l"(at) : "memory");
+  return value;
+}
+inline void put_far(u64* at, u64 value) {
+  asm volatile("st.relaxed.sys.global.u64 [%0], %1;" : : "l"(at), "l"(value) : "memory");
+}
+inline void put_near(u64* at, u64 value) {
+  asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" : : "l"(at), "l"(value) : "memory");
+}
+inline void put_near(u32* at, u32 value) {
+  asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" : : "l"(at), "r"(value) : "memory");
+}
+inline void fence_near() { asm volatile("fence.acq_rel.gpu;" : : : "memory"); }
+inline void fence_far() { asm volatile("fence.acq_rel.sys;" : : : "memory"); }
+inline void fence_total() { asm volatile("fence.sc.sys;" : : : "memory"); }
+inline void barrier(u32 name, u32 lanes) {
+  asm volatile("barrier.sync %0, %1;" : : "r"(name), "r"(lanes) : "memory");
+}
+inline u64 clock_ns() {
+  u64 now;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
+  return now;
+}
+
+inline u32 low(u64 word) { return u32(word); }
+inline u32 high(u64 word) { return u32(word >> 32); }
+// Whether sequence number `a` is `b` or after it.
+inline bool reached(u32 a, u32 b) { return i32(a - b) >= 0; }
+inline u32 place_of(u32 n, u32 word) { return (n * SLOT + word) % WORDS; }
+
+// What one look of a warp saw of the window of slots from `base` on: a word a lane.
+struct View {
+  u64 word;
+  u32 base;
+  u32 whole;  // a bit for each lane whose word ends a sector that has its slot's number
+};
+
+inline View view_of(u64 word, u32 base, u32 lane) {
+  bool stamped = lane % SECTOR == SECTOR - 1 && high(word) == base + lane / SLOT;
+  View view = {word, base, __ballot_sync(0xffffffffu, stamped)};
+  return view;
+}
+
+// The descriptor at `n` of a view.
+struct Found {
+  u32 slots;  // how many it takes; 0 when it is not there, not whole, or not all in view
+  u32 first;  // the lane that has its first word
+  u32 control;
+};
+
+inline Found find(const View& view, u32 n) {
+  u32 ahead = n - view.base;
+  Found found = {0, ahead * SLOT, 0};
+  if (ahead >= WINDOW) return found;
+  found.control = __shfl_sync(0xffffffffu, low(view.word), found.first + SECTOR - 1);
+  u32 slots = found.control >> 16 & 15;
+  if (slots == 0 || ahead + slots > WINDOW) return found;
+  u32 needed = (0x88888888u >> (32 - SLOT * slots)) << found.first;
+  if ((view.whole & needed) == needed) found.slots = slots;
+  return found;
+}
+
+// The pollers: warps of the first block that carry descriptors from the host's slots to the board.
+// Each looks for itself, so that several looks are under way; one at a time carries.
+struct Post {
+  u32 token;  // held by the one who carries, and for good by the one who leaves
+  u32 next;   // the next descriptor
+  u32 out;    // this instance leaves
+};
+
+// Whether the warp now has the token; not when the instance leaves.
+inline bool take_token(volatile Post& post, u32 lane) {
+  u32 taken = 0;
+  if (lane == 0) {
+    while (!post.out && atomicCAS(const_cast<u32*>(&post.token), 0, 1) != 0) {}
+    taken = !post.out;
+    __threadfence_block();
+  }
+  return __shfl_sync(0xffffffffu, taken, 0);
+}
+inline void give_token(volatile Post& post, u32 lane) {
+  __syncwarp();
+  if (lane == 0) {
+    __threadfence_block();
+    atomicExch(const_cast<u32*>(&post.token), 0);
+  }
+}
+
+// Carries what a look saw, with the token held.
+inline void carry(const Ring& ring, volatile Post& post, const View& view, u32 lane) {
+  u32 n = post.next;
+  for (Found found = find(view, n); found.slots; found = find(view, n)) {
+    if (found.control >> 24 & LEAVE) {
+      u32 whose = low(__shfl_sync(0xffffffffu, view.word, found.first));
+      while (!reached(low(look_near(ring.shared)), n - 1)) {}
+      if (lane == 0) put_near(&ring.shared->done, n + found.slots - 1);
+      // One that was meant for an instance before this one is skipped.
+      if (whose == ring.epoch) {
+        if (lane == 0) post.out = 1;
+        return;
+      }
+    } else {
+      u32 part = lane - found.first;
+      if (part < SLOT * found.slots) put_near(ring.board + place_of(n, part), view.word);
+    }
+    n += found.slots;
+  }
+  __syncwarp();
+  if (lane == 0) post.next = n;
+}
+
+// The last thing that an instance does. What it says then is true: none of it looks any more.
+inline void leave(const Ring& ring, u64 says) {
+  put_near(&ring.shared->left, ring.epoch);
+  while (high(look_near(&ring.shared->count)) != gridDim.x) {}
+  put_near(&ring.shared->out, 0);
+  fence_far();
+  put_far(ring.say, says | GONE);
+}
+
+inline void poll(const Ring& ring, u32 poller, u32 lane) {
+  __shared__ Post shared_post;
+  volatile Post& post = shared_post;
+  if (poller == 0 && lane == 0) {
+    post.token = post.out = 0;
+    post.next = low(look_near(ring.shared)) + 1;
+  }
+  barrier(POLLERS_BARRIER, 32 * WOOTZ_POLLERS);
+  u64 started = clock_ns(), busy = started, says = u64(ring.epoch) << EPOCH_SHIFT;
+  if (poller != 0) __nanosleep(1200 / WOOTZ_POLLERS * poller);
+  u32 reach = 32, seen = 0;
+  for (u32 turn = 1; !__shfl_sync(0xffffffffu, post.out, 0); ++turn) {
+    u32 base = __shfl_sync(0xffffffffu, post.next, 0);
+    u64 word = lane < reach ? look_far(ring.slots + place_of(base, lane)) : 0;
+    View view = view_of(word, base, lane);
+    // Half a window costs less; more is looked at when something comes.
+    reach = view.whole ? 32 : 16;
+    if (view.whole && take_token(post, lane)) {
+      carry(ring, post, view, lane);
+      give_token(post, lane);
+    }
+    if (poller != 0 || turn % 16 != 0) continue;
+    u64 time = clock_ns();
+    if (base != seen || low(look_near(ring.shared)) != base - 1) busy = time;
+    seen = base;
+    if (time - started > ring.residence && !(says & TIRED)) {
+      says |= TIRED;
+      if (lane == 0) put_far(ring.say, says);
+    }
+    if (time - busy <= ring.idle || !take_token(post, lane)) continue;
+    // Says first that it leaves, and then looks a last time. The host publishes first, and then
+    // looks what is said. So one of the two sees the other.
+    if (lane == 0) put_far(ring.say, says | LEAVING);
+    __syncwarp();
+    fence_total();
+    u32 n = __shfl_sync(0xffffffffu, post.next, 0);
+    u64 last = look_far(ring.slots + place_of(n, lane));
+    bool drained = low(look_near(ring.shared)) == n - 1;
+    if (drained && !find(view_of(last, n, lane), n).slots) {
+      if (lane == 0) post.out = 1;
+      break;
+    }
+    if (lane == 0) put_far(ring.say, says);
+    busy = time;
+    give_token(post, lane);
+  }
+  if (poller == 0 && lane == 0) leave(ring, says);
+}
+
+// A descriptor as the workers of a block see it.
+struct Frame {
+  u64 word[WINDOW * SLOT];
+  void* buffers[16];
+  u64 params[64];
+  u32 last;  // its last sequence number
+  u32 gone;
+};
+
+// Where word `d` of a descriptor's data lies.
+inline u32 data_at(u32 d) { return d == 0 ? 6 : SLOT + (d - 1) / 3 * SECTOR + (d - 1) % 3; }
+
+// Waits for the next descriptor that needs this block, and fills the frame. For one warp.
+inline void take(const Ring& ring, Frame& frame, u32& n, u32 lane) {
+  View view;
+  Found found;
+  u64 now;
+  for (;;) {
+    u64 word = look_near(ring.board + place_of(n, lane));
+    now = look_near(ring.shared);
+    view = view_of(word, n, lane);
+    found = find(view, n);
+    if (found.slots) {
+      u32 wanted = high(__shfl_sync(0xffffffffu, word, 5)) & 0xffff;
+      if (blockIdx.x < wanted) break;
+      n += found.slots;
+    } else if (high(now) == ring.epoch) {
+      frame.gone = 1;
+      return;
+    } else if (reached(low(now), n)) {
+      // It was done without this block, and may be overwritten.
+      n = low(now) + 1;
+    }
+  }
+  frame.word[lane] = view.word;
+  __syncwarp();
+  u64 mask = frame.word[1];
+  u32 buffers = found.control >> 20 & 15;
+  if (lane < buffers) frame.buffers[lane] = reinterpret_cast<void*>(frame.word[data_at(lane)]);
+  UNROLL for (u32 half = 0; half < 2; ++half) {
+    u32 i = 32 * half + lane;
+    u32 before = __popcll(mask & ((u64(1) << i) - 1));
+    frame.params[i] = mask >> i & 1 ? frame.word[data_at(buffers + before)] : 0;
+  }
+  // What came before in the stream.
+  while (!reached(low(now), n - 1)) now = look_near(ring.shared);
+  // What another stream's executor is to do first.
+  if (const u64* awaited = reinterpret_cast<const u64*>(frame.word[2])) {
+    while (look_far(awaited) < frame.word[4] && !look_far(ring.abort)) {}
+  }
+  fence_near();
+  n += found.slots;
+  frame.last = n - 1;
+}
+
+// Says that this block has done its part; the last one tells the host. For one lane.
+inline void finish(const Ring& ring, const Frame& frame, u32 blocks) {
+  fence_near();
+  if (blocks > 1) {
+    // Wraps to 0 with the last.
+    if (atomicInc(&ring.shared->count, blocks - 1) != blocks - 1) return;
+    fence_near();
+  }
+  put_far(ring.word, frame.word[0]);
+  put_near(&ring.shared->done, frame.last);
+}
+
+inline void dispatch(u32 entry, Place at, const Frame& frame) {
+  switch (entry) {
+#define RESIDENT(index, name) \
+  case index: name(at, frame.buffers, frame.params); break;
+    WOOTZ_ENTRIES
+#undef RESIDENT
+  }
+}
+
+inline void work(const Ring& ring) {
+  __shared__ Frame frame;
+  __shared__ __align__(16) unsigned char memory[WOOTZ_SCRATCH];
+  u32 n = low(look_near(ring.shared)) + 1;
+  if (threadIdx.x == 0) frame.gone = 0;
+  for (;;) {
+    if (threadIdx.x < 32) take(ring, frame, n, threadIdx.x);
+    barrier(0, WOOTZ_WORKERS);
+    if (frame.gone) break;
+    u64 shape = frame.word[5];
+    u32 lanes = shape & 0xffff, together = shape >> 16 & 0xffff, blocks = shape >> 32 & 0xffff;
+    if (blocks > gridDim.x) blocks = gridDim.x;
+    u32 entry = low(frame.word[3]) & 0xffff, groups = low(frame.word[7]);
+    u32 side = threadIdx.x / lanes;
+    if (side < together) {
+      Place at;
+      at.groups = groups;
+      at.lane = threadIdx.x - side * lanes;
+      at.lanes = lanes;
+      at.memory = memory + side * (u32(shape >> 48) * 16);
+      at.barrier = 1 + side;
+      for (u32 group = blockIdx.x * together + side; group < groups; group += blocks * together) {
+        at.group = group;
+        dispatch(entry, at, frame);
+        // The next group has the same scratch memory.
+        scratch_barrier(at);
+      }
+    }
+    barrier(0, WOOTZ_WORKERS);
+    if (threadIdx.x == 0) finish(ring, frame, blocks);
+  }
+  if (threadIdx.x == 0) atomicAdd(&ring.shared->out, 1);
+}
+
+}  // namespace resident
+}  // namespace wootz
+
+extern "C" __global__ void wootz_resident(const __grid_constant__ wootz::resident::Ring ring) {
+  if (threadIdx.x < WOOTZ_WORKERS) {
+    wootz::resident::work(ring);
+  } else if (blockIdx.x == 0) {
+    wootz::u32 beyond = threadIdx.x - WOOTZ_WORKERS;
+    wootz::resident::poll(ring, beyond / 32, beyond % 32);
+  }
+}

@@ -1,0 +1,149 @@
+//! The ring: small plans reach a resident kernel through pinned memory, with no driver call on the
+//! way. README.md beside this file tells the protocol.
+
+mod executor;
+mod welcome;
+
+pub(super) use executor::{Executor, Ready};
+
+use super::{gpu::Gpu, lane::Lane, queue::addresses};
+use crate::{
+    plan::{Body, Plan},
+    ring::{Frame, Presence, Producer, SLOTS, Work, look_after},
+    timeline::{Ticket, Timeline},
+};
+use executor::MEASURES;
+use std::sync::atomic::AtomicU64;
+
+/// One stream's end of its ring.
+pub(super) struct Ring {
+    slots: &'static [AtomicU64],
+    producer: Producer,
+    presence: Presence,
+    /// The ticket of what was published last in each slot.
+    tickets: [Ticket; SLOTS],
+    /// An instance did not start: what was published and not begun never will be.
+    dead: bool,
+}
+
+/// A plan that the ring can take.
+pub(super) struct Small<'a> {
+    ready: &'a Ready,
+    frame: Frame,
+}
+
+impl Small<'_> {
+    /// Makes the work wait until the word at `address` has reached `value`.
+    pub(super) fn wait(&mut self, address: u64, value: u64) {
+        self.frame.wait(address, value);
+    }
+}
+
+/// The plan as the ring takes it, if it may, and it is small enough. `ticket` is what it will have.
+pub(super) fn small<'a>(ready: &'a Ready, plan: &Plan<'_>, ticket: u64) -> Option<Small<'a>> {
+    let Body::Source(source) = plan.kernel.body else {
+        return None;
+    };
+    let work = Work {
+        ticket,
+        entry: ready.entry(source)?,
+        shape: MEASURES.shape(plan.grid.units, plan.grid.lanes, plan.scratch)?,
+    };
+    let frame = Frame::work(&work, addresses(plan), plan.params.bytes())?;
+    Some(Small { ready, frame })
+}
+
+impl Ring {
+    /// Sees to an instance that does what will be published; gives the ticket that must be done
+    /// before there is room for `small`. When there is no instance, nothing has happened.
+    pub(super) fn attend(
+        this: &mut Option<Box<Ring>>,
+        gpu: &Gpu,
+        lane: &Lane,
+        small: &Small<'_>,
+    ) -> Option<Ticket> {
+        let ring = this.get_or_insert_with(|| Box::new(Ring::new(small.ready.slots(lane))));
+        if ring.dead {
+            return None;
+        }
+        let says = lane.say.read();
+        let mut away = ring.presence.is_away(says);
+        if let Some(epoch) = ring.presence.tired(says)
+            && ring.needed_for(1, lane) == Ticket::ZERO
+        {
+            ring.publish(&Frame::leave(epoch), Ticket::from_number(lane.rung()));
+            ring.presence.ask(epoch);
+            away = epoch == ring.presence.epoch();
+        }
+        if away && !ring.start(gpu, lane, small.ready) {
+            return None;
+        }
+        Some(ring.needed_for(small.frame.slots(), lane))
+    }
+
+    fn new(slots: &'static [AtomicU64]) -> Ring {
+        Ring {
+            slots,
+            producer: Producer::new(),
+            presence: Presence::default(),
+            tickets: [Ticket::ZERO; SLOTS],
+            dead: false,
+        }
+    }
+
+    /// The ticket that the next `count` slots are still needed for; zero when they are free.
+    fn needed_for(&self, count: usize, lane: &Lane) -> Ticket {
+        let slots = self.producer.next_slots(count);
+        let last = slots.map(|slot| self.tickets[slot]).max();
+        let done = Ticket::from_number(lane.rung_word.read());
+        last.filter(|last| *last > done).unwrap_or(Ticket::ZERO)
+    }
+
+    fn publish(&mut self, frame: &Frame, ticket: Ticket) {
+        for slot in self.producer.next_slots(frame.slots()) {
+            self.tickets[slot] = ticket;
+        }
+        self.producer.publish(self.slots, frame);
+    }
+
+    /// Hands the work to the executor; says whether it will be done. The slots are free, and
+    /// `attend` went well just before.
+    pub(super) fn push(
+        &mut self,
+        gpu: &Gpu,
+        lane: &Lane,
+        small: &Small<'_>,
+        timeline: &Timeline,
+    ) -> (Ticket, bool) {
+        let ticket = timeline.issue();
+        self.publish(&small.frame, ticket);
+        let says = look_after(lane.say.atomic());
+        // It may have left between `attend` and the publication.
+        let taken = !self.presence.is_away(says) || self.start(gpu, lane, small.ready);
+        if taken {
+            lane.rang(ticket);
+        }
+        (ticket, taken)
+    }
+
+    /// Starts the next instance, behind the last one if that is still there.
+    #[cold]
+    fn start(&mut self, gpu: &Gpu, lane: &Lane, ready: &Ready) -> bool {
+        let epoch = self.presence.epoch() + 1;
+        let Some(seat) = ready.take(gpu, lane, epoch) else {
+            return false;
+        };
+        let started = gpu
+            .enter()
+            .and_then(|()| gpu.attempt(ready.start(gpu, lane, seat, epoch)));
+        if let Err(error) = started {
+            eprintln!("wootz: an executor did not start, so its stream launches: {error}");
+            ready.give_back(seat);
+            self.dead = true;
+            return false;
+        }
+        lane.sit(seat);
+        self.presence.start();
+        true
+    }
+}
