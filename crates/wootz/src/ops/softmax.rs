@@ -204,11 +204,14 @@ unsafe fn rows<T: Float>(call: &mut Call<'_>) {
             )
         };
         if !log && length <= KEPT {
+            let next = params.outer.offset(row + 1);
+            let next = call.pointer::<T>(0).wrapping_offset(next);
             let kept = &mut bytemuck::cast_slice_mut(call.scratch)[..length];
             dispatch(KeptRow {
                 x,
                 out,
                 kept,
+                next,
                 bypass,
             });
         } else {
@@ -229,6 +232,8 @@ struct KeptRow<'a, T> {
     x: &'a [T],
     out: &'a mut [T],
     kept: &'a mut [f32],
+    /// Where the next row may be.
+    next: *const T,
     bypass: bool,
 }
 
@@ -237,7 +242,7 @@ impl<T: Float> Job for KeptRow<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let sum = exponentials_into(s, self.x, largest(s, self.x), self.kept);
+        let sum = exponentials_into(s, self.x, largest(s, self.x), self.kept, self.next);
         let scale = s.splat((1.0 / sum) as f32);
         let times = inlined(
             #[inline(always)]

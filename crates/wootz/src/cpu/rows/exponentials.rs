@@ -3,7 +3,7 @@
 use super::{TILE, fold, inlined, maximum};
 use crate::cpu::{
     math::exp,
-    simd::{Float, Simd},
+    simd::{Float, Simd, prefetch_read},
 };
 
 /// Room for the lanes of any level.
@@ -129,23 +129,26 @@ impl Exponentials {
     }
 }
 
-/// Writes `exp(x - max)` of a row and returns the sum.
+/// Writes `exp(x - max)` of a row and returns the sum. Meanwhile asks for as much memory from
+/// `next` on, where the next row may be: nothing else would while this computes.
 #[inline(always)]
 pub(crate) fn exponentials_into<S: Simd, T: Float>(
     s: S,
     row: &[T],
     max: f32,
     out: &mut [f32],
+    next: *const T,
 ) -> f64 {
     let mut sum = 0.0;
-    for (x, out) in row.chunks(TILE).zip(out.chunks_mut(TILE)) {
-        sum += f64::from(tile_into(s, x, max, out));
+    for (i, (x, out)) in row.chunks(TILE).zip(out.chunks_mut(TILE)).enumerate() {
+        let next = next.wrapping_add(i * TILE);
+        sum += f64::from(tile_into(s, x, max, out, next));
     }
     sum
 }
 
 #[inline(always)]
-fn tile_into<S: Simd, T: Float>(s: S, x: &[T], max: f32, out: &mut [f32]) -> f32 {
+fn tile_into<S: Simd, T: Float>(s: S, x: &[T], max: f32, out: &mut [f32], next: *const T) -> f32 {
     const SUMS: usize = 4;
     let (at, mut sums) = (s.splat(max), [s.splat(0.0); SUMS]);
     let (blocks, mut out_blocks) = (
@@ -153,8 +156,10 @@ fn tile_into<S: Simd, T: Float>(s: S, x: &[T], max: f32, out: &mut [f32]) -> f32
         out.chunks_exact_mut(SUMS * S::LANES),
     );
     let rest = blocks.remainder();
-    for (x, out) in blocks.zip(&mut out_blocks) {
+    for (i, (x, out)) in blocks.zip(&mut out_blocks).enumerate() {
+        let next = next.wrapping_add(i * SUMS * S::LANES);
         for (k, sum) in sums.iter_mut().enumerate() {
+            prefetch_read(next.wrapping_add(k * S::LANES));
             let power = exp(s, s.sub(T::load(s, &x[k * S::LANES..]), at));
             s.store(&mut out[k * S::LANES..], power);
             *sum = s.add(*sum, power);

@@ -1,6 +1,6 @@
 //! Folds and maps over elements that lie one after another.
 
-use crate::cpu::simd::{Float, Simd, bypass_done};
+use crate::cpu::simd::{Float, Simd, bypass_done, prefetch_read};
 
 /// Accumulators that a fold keeps, so that steps need not wait for each other.
 pub(crate) const ACCUMULATORS: usize = 4;
@@ -39,7 +39,11 @@ pub(crate) fn fold<S: Simd, T: Float, A: Copy>(
     join(join(accs[0], accs[1]), join(accs[2], accs[3]))
 }
 
-/// Writes `f` of the elements of each of `x` at each place; with `bypass` around the caches.
+/// Longest row that is still in a cache when the next one begins.
+const ROW: usize = 1 << 14;
+
+/// Writes `f` of the elements of each of `x` at each place; with `bypass` around the caches, and
+/// asking for the row that may lie behind the first of `x`, if that is a row.
 ///
 /// # Panics
 /// If one of `x` is shorter than `out`.
@@ -52,6 +56,7 @@ pub(crate) fn map<S: Simd, T: Float, U: Float, const N: usize>(
     f: impl Fn([S::F32; N]) -> S::F32,
 ) {
     let n = out.len();
+    let next = (bypass && n <= ROW).then(|| x[0].as_ptr().wrapping_add(n));
     for x in &x {
         assert!(x.len() >= n);
     }
@@ -61,6 +66,9 @@ pub(crate) fn map<S: Simd, T: Float, U: Float, const N: usize>(
         for (vector, x) in vectors.iter_mut().zip(&x) {
             // SAFETY: `i + LANES` is at most `whole`, and that at most every slice's length.
             *vector = T::load(s, unsafe { x.get_unchecked(i..i + S::LANES) });
+        }
+        if let Some(next) = next {
+            prefetch_read(next.wrapping_add(i));
         }
         let y = f(vectors);
         // SAFETY: as above.
