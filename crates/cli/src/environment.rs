@@ -1,28 +1,32 @@
-//! What the environment says about the CPU: how many threads an op may use, and which instructions.
+//! What the environment says: how many threads an op on the CPU may use and which instructions, and
+//! how work travels to a GPU.
 //!
 //! The library splits large ops over helper threads. Measurements turn that off: a core's rate
 //! is compared with a core's limit, and callers that share a machine are its only threads.
 
 use wootz::cpu::simd::Level;
-use wootz::runtime::crew;
+use wootz::runtime::{Submission, crew};
 
 use crate::failure::Failure;
 use crate::names::unknown;
 
 const THREADS: &str = "WOOTZ_THREADS";
 const LEVEL: &str = "WOOTZ_CPU";
+const SUBMIT: &str = "WOOTZ_SUBMIT";
 
 /// The part of the help that tells of them.
 pub const VARIABLES: &str = "\
 Environment:
   WOOTZ_THREADS    threads that share a large op on the CPU [default: every core; 1 to measure]
   WOOTZ_CPU        instruction set on the CPU: portable, neon, avx2, avx512 [default: the widest]
+  WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, ring [default: auto]
   WOOTZ_CUDA_PATH  where the CUDA toolkit is, if it is not found
   NO_COLOR         set to anything: no colours";
 
 /// Refuses what the library would pass over in silence.
 pub fn check() -> Result<(), Failure> {
     crew::threads().map_err(|error| Failure::Input(error.to_string()))?;
+    check_submission()?;
     let Some(name) = std::env::var_os(LEVEL) else {
         return Ok(());
     };
@@ -38,6 +42,19 @@ pub fn check() -> Result<(), Failure> {
             Err(Failure::Input(format!("{LEVEL}: {what}")))
         }
     }
+}
+
+fn check_submission() -> Result<(), Failure> {
+    let Some(name) = std::env::var_os(SUBMIT) else {
+        return Ok(());
+    };
+    let name = name.to_string_lossy();
+    if Submission::named(&name).is_some() {
+        return Ok(());
+    }
+    let names = Submission::NAMES.iter().map(|(name, _)| *name);
+    let what = unknown("way to submit", &name, names);
+    Err(Failure::Input(format!("{SUBMIT}: {what}")))
 }
 
 /// One thread for each op, unless the user said otherwise.

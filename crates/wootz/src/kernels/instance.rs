@@ -1,6 +1,6 @@
 //! Instances: the kernels that devices run, as data.
 
-use super::{CStruct, LANES, source::flatten_family};
+use super::{CStruct, LANES, source::flatten_families};
 use std::fmt::Write;
 
 /// How an instance uses a buffer, with the dialect's element type.
@@ -88,24 +88,24 @@ impl Instance {
     }
 }
 
-/// The source of a module of instances of one family: the whole text that a compiler gets.
+/// The source of a module of instances: the whole text that a compiler gets.
 ///
 /// # Panics
-/// If the instances are of different files, or of one that is not there.
+/// If an instance is of a file that is not there.
 pub fn module(instances: &[Instance]) -> String {
-    let Some(first) = instances.first() else {
-        return String::new();
-    };
     let mut structs: Vec<&CStruct> = vec![];
+    let mut files: Vec<&str> = vec![];
     for instance in instances {
-        assert_eq!(instance.file, first.file, "a module is of one family");
         if !structs.contains(&&instance.params) {
             structs.push(&instance.params);
+        }
+        if !files.contains(&instance.file) {
+            files.push(instance.file);
         }
     }
     let structs: String = structs.iter().map(|params| params.render()).collect();
     let structs = format!("namespace wootz {{\n{structs}}}\n");
-    let mut text = match flatten_family(first.file, &structs) {
+    let mut text = match flatten_families(&files, &structs) {
         Ok(text) => text,
         Err(error) => panic!("the kernels of this library are part of it: {error}"),
     };

@@ -1,8 +1,8 @@
 //! Kernels by what plans ask for: the text of each is made when it is first wanted.
 
-use super::{Id, module};
+use super::{Id, module, resident::resident};
 use std::convert::Infallible;
-use wootz_runtime::{Module, Source, kernels::KernelCache};
+use wootz_runtime::{Module, Resident, Source, kernels::KernelCache};
 
 #[expect(
     clippy::disallowed_types,
@@ -11,13 +11,14 @@ use wootz_runtime::{Module, Source, kernels::KernelCache};
 static KERNELS: std::sync::LazyLock<KernelCache<Id, (Source, u32), Infallible>> =
     std::sync::LazyLock::new(KernelCache::new);
 
-/// The kernel in source form, and the lanes of its groups. It is a module of its own, so that a device compiles no more than what
-/// somebody runs. Both live as long as the process, as the devices' compiled kernels do.
+/// The kernel in source form, and the lanes of its groups. It is a module of its own, so that a
+/// device compiles no more than what somebody runs. Both live as long as the process, as the devices' compiled kernels do.
 pub(super) fn source(id: Id) -> (Source, u32) {
     if let Some(source) = KERNELS.get(&id) {
         return *source;
     }
     let make = || {
+        Resident::provide(resident);
         let instance = id.instance();
         let text = module(std::slice::from_ref(&instance));
         let source = Source {

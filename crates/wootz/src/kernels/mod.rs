@@ -15,6 +15,7 @@ mod matmul;
 mod params;
 mod pointwise;
 mod reduce;
+mod resident;
 mod rope;
 mod rows;
 mod source;

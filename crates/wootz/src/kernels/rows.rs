@@ -61,7 +61,7 @@ impl RowWay {
     const HELD: usize = 32;
     /// The same where all rows together have no more than `SMALL` elements: then more lanes are
     /// worth more than fewer steps.
-    const HELD_OF_FEW: usize = 8;
+    pub(super) const HELD_OF_FEW: usize = 8;
     const SMALL: usize = 1 << 19;
 
     /// The way for `rows` rows of `length` elements, which start at multiples of 16 bytes if
@@ -172,7 +172,7 @@ impl RowOp {
         }
     }
 
-    fn is_norm(self) -> bool {
+    pub(super) fn is_norm(self) -> bool {
         matches!(self, RowOp::Centred | RowOp::Uncentred)
     }
 }

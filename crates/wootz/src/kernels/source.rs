@@ -53,12 +53,14 @@ pub fn flatten(path: &str) -> Result<String, SourceError> {
     Ok(joined.text)
 }
 
-/// The text of the dialect, then `between`, then the rest of `path`.
-pub(super) fn flatten_family(path: &str, between: &str) -> Result<String, SourceError> {
+/// The text of the dialect, then `between`, then the rest of each of `paths`.
+pub(super) fn flatten_families(paths: &[&str], between: &str) -> Result<String, SourceError> {
     let mut joined = Joined::default();
     joined.add("dialect/dialect.h", "the request")?;
     joined.text.push_str(between);
-    joined.add(path, "the request")?;
+    for path in paths {
+        joined.add(path, "the request")?;
+    }
     Ok(joined.text)
 }
 

@@ -57,10 +57,16 @@
 //! [`kernels`] looks for a compiled entry point in the process, then for the compiled module on disk,
 //! and only then calls NVRTC, which is loaded at that moment. One module's compile keeps nobody
 //! waiting who wants another.
+//!
+//! # The ring
+//!
+//! Small plans take a way without the driver: through a [ring](ring) in pinned memory to a kernel
+//! that stays on the device. `ring/README.md` tells that protocol.
 
 mod courier;
 mod device;
 mod driver;
+mod ending;
 mod fork;
 mod gpu;
 mod kept;

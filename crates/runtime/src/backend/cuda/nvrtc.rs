@@ -1,6 +1,9 @@
 //! NVRTC, the compiler: loaded when a kernel is first compiled, and not at all on a warm start.
 
-use super::search::{Machine, candidates, companions};
+use super::{
+    ending::{self, AtWork},
+    search::{Machine, candidates, companions},
+};
 use libloading::Library;
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
@@ -15,6 +18,7 @@ pub(super) const OPTIONS: &[&str] = &["--std=c++17", "-default-device", "-fmad=f
 
 type Program = *mut c_void;
 type Status = c_int;
+type Ask = extern "C" fn(*mut c_void, *mut c_void) -> c_int;
 
 /// The compiler's functions; their interface has not changed since CUDA 11.2.
 pub(super) struct Nvrtc {
@@ -37,6 +41,8 @@ pub(super) struct Nvrtc {
     known: unsafe extern "C" fn(*mut c_int) -> Status,
     architectures: unsafe extern "C" fn(*mut c_int) -> Status,
     words: unsafe extern "C" fn(Status) -> *const c_char,
+    /// Sets what is asked whether to give up; came with CUDA 12.8.
+    ask: Option<unsafe extern "C" fn(Program, Ask, *mut c_void) -> Status>,
     /// What the functions live in.
     _library: Library,
 }
@@ -106,6 +112,7 @@ impl Nvrtc {
                 known: *library.get("nvrtcGetNumSupportedArchs")?,
                 architectures: *library.get("nvrtcGetSupportedArchs")?,
                 words: *library.get("nvrtcGetErrorString")?,
+                ask: library.get("nvrtcSetFlowCallback").ok().map(|ask| *ask),
                 _library: library,
             })
         }
@@ -137,6 +144,9 @@ impl Nvrtc {
         capability: u32,
         options: &[&str],
     ) -> Result<Vec<u8>, Refusal> {
+        let Some(_at_work) = AtWork::begin() else {
+            return Err(Refusal::Compiler("the process ends".to_owned()));
+        };
         let target = target(capability, &self.architectures());
         let target = target.ok_or_else(|| {
             Refusal::Compiler(format!(
@@ -159,6 +169,11 @@ impl Nvrtc {
             )
         };
         self.check(status)?;
+        if let Some(ask) = self.ask {
+            // SAFETY: a program, and a function that lives as long as the process. Where this is
+            // refused, the compile goes on to its end.
+            unsafe { ask(program.1, ending::give_up, ptr::null_mut()) };
+        }
         let target_option = [target.option.as_str()].into_iter();
         program.compile(target_option.chain(options.iter().copied()))?;
         let (size, bytes) = if target.finished {
@@ -307,6 +322,42 @@ mod tests {
         match nvrtc.compile("int broken(", 90, OPTIONS) {
             Err(Refusal::Source(log)) => assert!(log.contains("error"), "{log}"),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Runs itself as children that end while they compile, each after another time.
+    #[test]
+    fn the_process_ends_well_though_a_compile_is_under_way() {
+        const CHILD: &str = "WOOTZ_TEST_ENDS_WHILE_COMPILING";
+        const ENDED: i32 = 7;
+        let nvrtc = match nvrtc(u32::MAX) {
+            Ok(nvrtc) => nvrtc,
+            Err(reason) => return eprintln!("NVRTC not checked: {reason}"),
+        };
+        if let Ok(after) = std::env::var(CHILD) {
+            let kernel = |k| {
+                format!(
+                    "extern \"C\" __global__ void k{k}(float* x) {{\n#pragma unroll\n\
+                     for (int i = 0; i < 64; ++i) x[i] = sinf(x[i * {k}]); }}\n"
+                )
+            };
+            let long: String = (0..1000).map(kernel).collect();
+            thread::spawn(move || nvrtc.compile(&long, 90, OPTIONS).is_ok());
+            thread::sleep(std::time::Duration::from_millis(after.parse().unwrap()));
+            std::process::exit(ENDED);
+        }
+        let this = concat!(
+            module_path!(),
+            "::the_process_ends_well_though_a_compile_is_under_way"
+        );
+        let (_, this) = this.split_once("::").unwrap();
+        for after in (100..700).step_by(100) {
+            let child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", this])
+                .env(CHILD, after.to_string())
+                .output()
+                .unwrap();
+            assert_eq!(child.status.code(), Some(ENDED), "{child:?}");
         }
     }
 

@@ -5,6 +5,7 @@ use super::welcome::unwelcome;
 use crate::{
     backend::cuda::{
         driver::{Failure, Handle},
+        ending,
         gpu::{Gpu, LANES},
         kernels::attribute,
         lane::{Lane, make_stream},
@@ -34,7 +35,7 @@ pub(super) const MEASURES: Measures = Measures {
     blocks: 16,
     lanes: 256,
     scratch: 32 << 10,
-    turns: 16,
+    turns: 8,
 };
 /// Simds that look for work, beside the lanes that do it.
 const POLLERS: u32 = 2;
@@ -201,7 +202,9 @@ impl Executor {
                 || Err("no kernels were provided".to_owned()),
                 |resident| Ready::new(gpu, &resident),
             );
-            if let Err(reason) = &ready {
+            if let Err(reason) = &ready
+                && !ending::is_near()
+            {
                 let device = &gpu.identity.name;
                 eprintln!("wootz: {device} has no executor, so plans are launched: {reason}");
             }

@@ -8,7 +8,7 @@ pub(super) use executor::{Executor, Ready};
 
 use super::{gpu::Gpu, lane::Lane, queue::addresses};
 use crate::{
-    plan::{Body, Plan},
+    plan::{Body, Cost, Plan},
     ring::{Frame, Presence, Producer, SLOTS, Work, look_after},
     timeline::{Ticket, Timeline},
 };
@@ -39,11 +39,20 @@ impl Small<'_> {
     }
 }
 
+/// What small work costs at most: about what all multiprocessors do while a launch is under way.
+const MOST: Cost = Cost {
+    bytes: 8 << 20,
+    ops: 32 << 20,
+};
+
 /// The plan as the ring takes it, if it may, and it is small enough. `ticket` is what it will have.
 pub(super) fn small<'a>(ready: &'a Ready, plan: &Plan<'_>, ticket: u64) -> Option<Small<'a>> {
     let Body::Source(source) = plan.kernel.body else {
         return None;
     };
+    if plan.cost.bytes > MOST.bytes || plan.cost.ops > MOST.ops {
+        return None;
+    }
     let work = Work {
         ticket,
         entry: ready.entry(source)?,

@@ -1,0 +1,122 @@
+//! The kernels that devices keep resident: what small work in models asks for most.
+
+use super::{
+    Fold, Gives, Id, Instance, Pointwise, Reduce, RowOp, RowStep, RowWay, Rows, Step, Team,
+};
+use crate::DType;
+use wootz_runtime::{Module, Resident};
+
+/// Ops element by element, with their operands.
+const POINTWISE: &[(usize, &[&str])] = &[
+    (
+        1,
+        &[
+            "Exp", "Log", "Sqrt", "Rsqrt", "Recip", "Tanh", "Sigmoid", "Erf", "Gelu", "GeluTanh",
+            "Silu", "Relu", "Abs", "Neg", "Copy", "Clamp",
+        ],
+    ),
+    (
+        2,
+        &["Add", "Sub", "Mul", "Div", "Maximum", "Minimum", "Pow"],
+    ),
+    (3, &["Where"]),
+];
+const ROWS: &[RowOp] = &[
+    RowOp::Softmax,
+    RowOp::LogSoftmax,
+    RowOp::Centred,
+    RowOp::Uncentred,
+];
+const FOLDS: &[(&str, Gives)] = &[
+    ("FoldSum", Gives::Total),
+    ("FoldMean", Gives::Same),
+    ("FoldMax", Gives::Same),
+    ("FoldArgMax", Gives::Place),
+];
+/// The types that they come in.
+const TYPES: &[DType] = &[DType::F32, DType::BF16];
+/// Lanes that a resident kernel has.
+const MOST_LANES: u32 = 256;
+
+fn ids() -> Vec<Id> {
+    let mut ids = vec![];
+    for &dtype in TYPES {
+        for &op in ROWS {
+            ids.extend(Rows::all(op, dtype));
+        }
+        for &(operands, ops) in POINTWISE {
+            for op in ops {
+                ids.extend(Pointwise::all(op, operands, dtype, dtype));
+            }
+        }
+        for &to in TYPES.iter().filter(|&&to| to != dtype) {
+            ids.extend(Pointwise::all("Cast", 1, dtype, to));
+        }
+        for &(name, gives) in FOLDS {
+            for team in [Team::Lanes(8), Team::Lanes(32), Team::Group] {
+                let vector = super::pack(dtype);
+                ids.push(Id::Reduce(Reduce {
+                    fold: Fold { name, gives },
+                    from: dtype,
+                    step: Step::Rows(RowStep { team, vector }),
+                }));
+            }
+        }
+        ids.push(Id::Rope(dtype));
+        ids.push(Id::Matmul(dtype));
+    }
+    ids.retain(is_small);
+    ids
+}
+
+/// Whether small work asks for it: none has so many elements that counting takes 64 bits, or rows of
+/// which a lane holds much. Rows that are moved one by one, and norms of the shortest, are left
+/// out: each takes a compiler seconds.
+fn is_small(id: &Id) -> bool {
+    match id {
+        Id::Pointwise(id) => !id.wide,
+        Id::Rows(Rows { op, way, .. }) => {
+            let few = (1..=RowWay::HELD_OF_FEW).contains(&(way.packs * way.vector));
+            few && way.vector > 1 && !(op.is_norm() && way.team == Team::Lanes(8))
+        }
+        _ => true,
+    }
+}
+
+/// The kernels in one text.
+pub(super) fn resident() -> Resident {
+    let instances = ids().into_iter().map(Id::instance);
+    let instances: Vec<Instance> = instances
+        .filter(|instance| instance.lanes <= MOST_LANES)
+        .collect();
+    Resident {
+        module: Module::new(super::module(&instances)),
+        entries: instances
+            .into_iter()
+            .map(|instance| &*instance.name.leak())
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn residents_are_of_the_catalogue_and_in_one_text_once() {
+        let all: Vec<Id> = super::super::modules().concat();
+        for id in ids() {
+            assert!(all.contains(&id), "{id:?}");
+        }
+        let resident = resident();
+        let text = resident.module.text();
+        assert_eq!(
+            text.matches("struct Place {").count(),
+            4,
+            "one for each platform"
+        );
+        for entry in &resident.entries {
+            assert_eq!(text.matches(&format!("ENTRY({entry}, ")).count(), 1);
+        }
+    }
+}
