@@ -6,7 +6,7 @@ use std::{
     io::Write,
     process::{Command, Stdio},
 };
-use wootz::kernels::{Id, flatten, module, modules};
+use wootz::kernels::{Id, flatten, module, modules, residents};
 
 const PASSES: &[(&str, &[&str])] = &[
     ("C++ for OpenCL", &["-x", "clcpp", "-cl-std=clc++2021"]),
@@ -54,7 +54,7 @@ fn refusal(clang: &str, pass: &[&str], source: &str) -> Option<String> {
 #[test]
 fn every_kernel_passes() {
     let Some(clang) = clang() else { return };
-    for ids in modules() {
+    for ids in modules().into_iter().chain([residents()]) {
         let instances: Vec<_> = ids.into_iter().map(Id::instance).collect();
         let source = module(&instances);
         for (name, pass) in PASSES {

@@ -39,6 +39,7 @@ pub use pointwise::Pointwise;
 pub(crate) use pointwise::{Numbers, plan as pointwise};
 pub(crate) use reduce::Reduction;
 pub use reduce::{Fold, Gives, Reduce, RowStep, Step};
+pub use resident::residents;
 pub(crate) use rope::{MOST_PAIRS, Places, plan as rope};
 pub use rows::{Columns, RowOp, RowWay, Rows, Team};
 pub(crate) use rows::{NormShape, norm, softmax};

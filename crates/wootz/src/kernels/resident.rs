@@ -1,4 +1,5 @@
-//! The kernels that devices keep resident: what small work in models asks for most.
+//! The kernels that devices keep resident: what small work in models asks for most. Matrix products
+//! are not among them: they want more registers than a resident kernel has.
 
 use super::{
     Fold, Gives, Id, Instance, Pointwise, Reduce, RowOp, RowStep, RowWay, Rows, Step, Team,
@@ -38,7 +39,8 @@ const TYPES: &[DType] = &[DType::F32, DType::BF16];
 /// Lanes that a resident kernel has.
 const MOST_LANES: u32 = 256;
 
-fn ids() -> Vec<Id> {
+/// Those kernels.
+pub fn residents() -> Vec<Id> {
     let mut ids = vec![];
     for &dtype in TYPES {
         for &op in ROWS {
@@ -63,9 +65,8 @@ fn ids() -> Vec<Id> {
             }
         }
         ids.push(Id::Rope(dtype));
-        ids.push(Id::Matmul(dtype));
     }
-    ids.retain(is_small);
+    ids.retain(|id| is_small(id) && id.instance().lanes <= MOST_LANES);
     ids
 }
 
@@ -85,10 +86,7 @@ fn is_small(id: &Id) -> bool {
 
 /// The kernels in one text.
 pub(super) fn resident() -> Resident {
-    let instances = ids().into_iter().map(Id::instance);
-    let instances: Vec<Instance> = instances
-        .filter(|instance| instance.lanes <= MOST_LANES)
-        .collect();
+    let instances: Vec<Instance> = residents().into_iter().map(Id::instance).collect();
     Resident {
         module: Module::new(super::module(&instances)),
         entries: instances
@@ -105,7 +103,7 @@ mod tests {
     #[test]
     fn residents_are_of_the_catalogue_and_in_one_text_once() {
         let all: Vec<Id> = super::super::modules().concat();
-        for id in ids() {
+        for id in residents() {
             assert!(all.contains(&id), "{id:?}");
         }
         let resident = resident();

@@ -285,7 +285,7 @@ inline void finish(const Ring& ring, const Frame& frame, u32 blocks) {
   put_near(&ring.shared->done, frame.last);
 }
 
-inline void dispatch(u32 entry, Place at, const Frame& frame) {
+__noinline__ void dispatch(u32 entry, Place at, const Frame& frame) {
   switch (entry) {
 #define RESIDENT(index, name) \
   case index: name(at, frame.buffers, frame.params); break;
