@@ -13,6 +13,7 @@ use crate::{
     timeline::{Ticket, Timeline},
 };
 use executor::MEASURES;
+use smallvec::SmallVec;
 use std::sync::atomic::AtomicU64;
 
 /// One stream's end of its ring.
@@ -22,6 +23,9 @@ pub(super) struct Ring {
     presence: Presence,
     /// The ticket of what was published last in each slot.
     tickets: [Ticket; SLOTS],
+    /// Slots of requests to leave that no ticket stands for yet: the next one published does, since
+    /// its work is done only after they were passed.
+    requests: SmallVec<[usize; 2]>,
     /// An instance did not start: what was published and not begun never will be.
     dead: bool,
 }
@@ -80,7 +84,8 @@ impl Ring {
         if let Some(epoch) = ring.presence.tired(says)
             && ring.needed_for(1, lane) == Ticket::ZERO
         {
-            ring.publish(&Frame::leave(epoch), Ticket::from_number(lane.rung()));
+            ring.requests.extend(ring.producer.next_slots(1));
+            ring.producer.publish(ring.slots, &Frame::leave(epoch));
             ring.presence.ask(epoch);
             away = epoch == ring.presence.epoch();
         }
@@ -96,6 +101,7 @@ impl Ring {
             producer: Producer::new(),
             presence: Presence::default(),
             tickets: [Ticket::ZERO; SLOTS],
+            requests: SmallVec::new(),
             dead: false,
         }
     }
@@ -109,7 +115,8 @@ impl Ring {
     }
 
     fn publish(&mut self, frame: &Frame, ticket: Ticket) {
-        for slot in self.producer.next_slots(frame.slots()) {
+        let passed = self.requests.drain(..);
+        for slot in passed.chain(self.producer.next_slots(frame.slots())) {
             self.tickets[slot] = ticket;
         }
         self.producer.publish(self.slots, frame);
