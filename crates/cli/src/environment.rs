@@ -19,7 +19,7 @@ pub const VARIABLES: &str = "\
 Environment:
   WOOTZ_THREADS    threads that share a large op on the CPU [default: every core; 1 to measure]
   WOOTZ_CPU        instruction set on the CPU: portable, neon, avx2, avx512 [default: the widest]
-  WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, ring [default: auto]
+  WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, ring [default: launch]
   WOOTZ_CUDA_PATH  where the CUDA toolkit is, if it is not found
   NO_COLOR         set to anything: no colours";
 

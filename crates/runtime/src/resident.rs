@@ -38,9 +38,10 @@ impl Resident {
 #[repr(u8)]
 pub enum Submission {
     /// Small plans through the ring where it is welcome, others by launches.
-    #[default]
     Auto,
-    /// Each plan by a launch.
+    /// Each plan by a launch. The default until the kernels of the library have gone through the
+    /// ring as long as through launches.
+    #[default]
     Launch,
     /// Small plans through the ring, also where `Auto` would keep off it.
     Ring,

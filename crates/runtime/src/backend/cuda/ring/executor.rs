@@ -134,7 +134,7 @@ impl Executor {
         let found = Submission::NAMES
             .iter()
             .find(|(_, known)| *known as u8 == way);
-        found.map_or(Submission::Auto, |(_, way)| *way)
+        found.map_or_else(Submission::default, |(_, way)| *way)
     }
 
     /// Why plans would not take the ring though it were ready.
