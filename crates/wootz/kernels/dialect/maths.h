@@ -76,14 +76,6 @@ inline f32 erfc_tail(f32 x) {
   return p * (power - power * lost);
 }
 
-inline f32 erfc_precise(f32 x) {
-  f32 size = absolute(x);
-  if (is_nan(x)) return x;
-  if (size < 0.5f) return 1.0f - x * erf_ratio(x * x);
-  f32 tail = size > 10.2f ? 0.0f : erfc_tail(size);
-  return x < 0.0f ? 2.0f - tail : tail;
-}
-
 inline f32 erf_precise(f32 x) {
   f32 size = absolute(x);
   if (is_nan(x)) return x;

@@ -23,9 +23,4 @@ template <typename Index> inline Index lane_stride(Place at) {
   return Index(at.groups) * at.lanes;
 }
 
-template <typename T>
-inline T broadcast(Place at, T value, u32 from) {
-  return shuffle(at, value, from);
-}
-
 }  // namespace wootz

@@ -104,17 +104,12 @@ inline typename Op::State simd_reduce(Place at, typename Op::State state) {
   return state;
 }
 
-// Scratch bytes that a group reduction needs for states of `bytes` bytes: two sets of slots, used
-// in turn, so that one barrier a reduction is enough.
+// A group reduction's scratch memory: two sets of slots for states, used in turn, so that one
+// barrier a reduction is enough.
 template <typename State> struct Slots {
   scratch State* at;
   u32 turn;
 };
-template <typename State>
-inline Slots<State> slots_at(Place at, u32 byte) {
-  Slots<State> slots = {scratch_at<State>(at, byte), 0};
-  return slots;
-}
 
 // All lanes of a group get the result. Every lane calls it.
 template <typename Op>

@@ -147,13 +147,14 @@ impl Matmul {
     }
 }
 
-/// `a · b (+ bias)`: layouts `[…, m, k]` and `[…, k, n]` over one batch shape, a contiguous bias,
-/// and a contiguous `out`, which is not empty.
+/// A product and how it is laid out.
 pub(crate) struct Product<'a> {
-    pub(crate) a: (&'a Tensor, &'a Layout),
-    pub(crate) b: (&'a Tensor, &'a Layout),
-    pub(crate) bias: Option<&'a Tensor>,
-    pub(crate) out: &'a Tensor,
+    a: &'a Tensor,
+    b: &'a Tensor,
+    bias: Option<&'a Tensor>,
+    out: &'a Tensor,
+    params: MatmulParams,
+    tile: Tile,
 }
 
 /// How tiles of a matrix are taken: bit 0 if columns lie in memory, bit 1 if packs, which start
@@ -173,12 +174,18 @@ fn way(tensor: &Tensor, layout: &Layout) -> u32 {
 }
 
 impl<'a> Product<'a> {
-    fn params(&self) -> (MatmulParams, Tile) {
-        let ((a, left), (b, right)) = (self.a, self.b);
+    /// `a · b (+ bias)`: layouts `[…, m, k]` and `[…, k, n]` over one batch shape, a contiguous
+    /// bias, and a contiguous `out`, which is not empty.
+    pub(crate) fn new(
+        (a, left): (&'a Tensor, &Layout),
+        (b, right): (&'a Tensor, &Layout),
+        bias: Option<&'a Tensor>,
+        out: &'a Tensor,
+    ) -> Product<'a> {
         let rank = left.rank() - 2;
         let sizes = [left.dims()[rank], right.dims()[rank + 1]];
         let ([m, n], k) = (sizes, left.dims()[rank + 1]);
-        let batch = self.out.count() / (m * n);
+        let batch = out.count() / (m * n);
         let tile = Tile::choose(sizes, batch);
         // Few tiles and a long inner size are cut into parts.
         let enough = if tile == Tile::LOW {
@@ -191,7 +198,7 @@ impl<'a> Product<'a> {
         let part = k.div_ceil(parts).next_multiple_of(Tile::depth(a.dtype()));
         let parts = k.div_ceil(part.max(1)).max(1);
         let stride = |layout: &Layout, axis: usize| layout.strides()[axis] as i64;
-        let bias = self.bias.is_some();
+        let biased = bias.is_some();
         let mut params = MatmulParams {
             rows: m as u64,
             columns: n as u64,
@@ -209,8 +216,8 @@ impl<'a> Product<'a> {
             parts: parts as u64,
             part: part as u64,
             batch_rank: rank as u32,
-            has_bias: (bias && parts == 1).into(),
-            adds_bias: (bias && parts > 1).into(),
+            has_bias: (biased && parts == 1).into(),
+            adds_bias: (biased && parts > 1).into(),
             ways: way(a, left) | way(b, right) << 2,
         };
         for axis in 0..rank {
@@ -218,20 +225,33 @@ impl<'a> Product<'a> {
             params.a_batch[axis] = stride(left, axis);
             params.x_batch[axis] = stride(right, axis);
         }
-        (params, tile)
+        Product {
+            a,
+            b,
+            bias,
+            out,
+            params,
+            tile,
+        }
     }
 
     /// Bytes that the sums of parts take; `None` where the inner size is whole.
     pub(crate) fn sums(&self) -> Option<usize> {
-        let (params, _) = self.params();
-        let count = self.out.count() * params.parts as usize;
-        (params.parts > 1).then_some(count * DType::F32.size())
+        let parts = self.params.parts;
+        let count = self.out.count() * parts as usize;
+        (parts > 1).then_some(count * DType::F32.size())
     }
 
     /// The plan of the products, or of the sums of their parts.
     pub(crate) fn plan(&self, sums: Option<&'a Memory>) -> Plan<'a> {
-        let (params, tile) = self.params();
-        let ((a, _), (b, _), out) = (self.a, self.b, self.out);
+        let &Product {
+            a,
+            b,
+            out,
+            params,
+            tile,
+            ..
+        } = self;
         let dtype = out.dtype();
         let step = match sums {
             Some(_) => MatmulStep::Parts,
@@ -255,15 +275,14 @@ impl<'a> Product<'a> {
 
     /// The plan that adds up the sums of parts.
     pub(crate) fn join(&self, sums: &'a Memory) -> Plan<'a> {
-        let (params, _) = self.params();
-        let (out, (b, _)) = (self.out, self.b);
-        let bias = self.bias.unwrap_or(b);
+        let out = self.out;
+        let bias = self.bias.unwrap_or(self.b);
         let id = Id::Matmul(Matmul {
             dtype: out.dtype(),
             tile: Tile::MIDDLE,
             step: MatmulStep::Join,
         });
-        launch(id, groups(out.count() as u64), &params)
+        launch(id, groups(out.count() as u64), &self.params)
             .read(sums, 0)
             .read(bias.buffer(), bias.byte_offset())
             .write(out.buffer(), out.byte_offset())

@@ -28,9 +28,9 @@ pub const ROWS: &[Row] = &[Row {
 /// each place is the one of `x` there with the index in place of the place's own `axis`. In the
 /// other axes `index` may be shorter than `x`, whose rest is then not looked at.
 ///
-/// An index outside `0..x.dims()[axis]`, also a negative one, is an [`Error::Index`]
-/// on the CPU; on other devices, and when a recorded graph is replayed, the element is undefined
-/// and the stream reports the fault at its next wait.
+/// An index outside `0..x.dims()[axis]`, also a negative one, is an [`Error::Index`] on the CPU, and
+/// an error of the replay in a recorded graph. On GPUs the element is undefined and the stream
+/// reports the fault at its next wait; of a replayed graph it reports nothing.
 ///
 /// [`Error::Index`]: crate::Error::Index
 pub fn gather(x: &Tensor, axis: isize, index: &Tensor) -> Result<Tensor> {

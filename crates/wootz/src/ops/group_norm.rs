@@ -3,7 +3,7 @@
 use super::{
     check,
     layer_norm::{Apply, Line},
-    on_stream, or_copy, runs_source, submit,
+    on_stream, or_contiguous_copy, or_copy, runs_source, submit,
 };
 use crate::{
     DType, Error, Result, Shape, Tensor,
@@ -97,18 +97,8 @@ pub fn group_norm(
     let mut copies = [None, None, None];
     let [x_copy, weight_copy, bias_copy] = &mut copies;
     let x = or_copy(x, together, x_copy)?;
-    let weight = match weight {
-        Some(weight) => Some(or_copy(
-            weight,
-            weight.layout().is_contiguous(),
-            weight_copy,
-        )?),
-        None => None,
-    };
-    let bias = match bias {
-        Some(bias) => Some(or_copy(bias, bias.layout().is_contiguous(), bias_copy)?),
-        None => None,
-    };
+    let weight = or_contiguous_copy(weight, weight_copy)?;
+    let bias = or_contiguous_copy(bias, bias_copy)?;
     on_stream(x.device(), |stream| {
         let out = Tensor::output(OP, stream, x.dtype(), x.shape())?;
         if source && out.count() > 0 {

@@ -2,8 +2,8 @@
 //!
 //! An index must lie in `0..limit`; negative ones do not count from the end. A kernel never reads
 //! or writes at one that does not: it leaves that element out and refuses it. On the CPU the call
-//! then gives [`Error::Index`]. On a device that runs after the call has returned, and in a
-//! replayed graph, the kernel leaves it out too, and the stream reports it at the next wait.
+//! then gives [`Error::Index`], and the replay of a recorded graph an error. On a GPU, which runs after
+//! the call has returned, the stream reports it at the next wait; of a replayed graph it does not.
 
 use super::check;
 use crate::{DType, Error, Result, Tensor};

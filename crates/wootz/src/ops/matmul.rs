@@ -1,6 +1,6 @@
 //! `matmul`: the matrix product, over batches that broadcast.
 
-use super::{check, on_stream, or_copy, runs_source, submit};
+use super::{check, on_stream, or_contiguous_copy, runs_source, submit};
 use crate::{
     DType, Error, Layout, MAX_RANK, Result, Shape, Tensor,
     case::{Cases, Expected},
@@ -122,17 +122,9 @@ impl Product<'_> {
         }
         if runs_source(stream.device()) {
             let mut copied = None;
-            let bias = match self.bias {
-                Some(bias) => Some(or_copy(bias, bias.layout().is_contiguous(), &mut copied)?),
-                None => None,
-            };
+            let bias = or_contiguous_copy(self.bias, &mut copied)?;
             let ((a, left), (b, right)) = (&self.a, &self.b);
-            let product = kernels::Product {
-                a: (a, left),
-                b: (b, right),
-                bias,
-                out: &out,
-            };
+            let product = kernels::Product::new((a, left), (b, right), bias, &out);
             let sums = product.sums().map(|bytes| stream.allocate(bytes));
             let sums = sums.transpose()?;
             // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out`

@@ -88,6 +88,15 @@ fn on_stream<R>(device: Device, f: impl FnOnce(&Stream) -> Result<R>) -> Result<
     Stream::with_current(device, f)
 }
 
+/// As [`or_copy`], of an argument that may be missing and must be contiguous.
+fn or_contiguous_copy<'a>(
+    x: Option<&'a Tensor>,
+    copied: &'a mut Option<Tensor>,
+) -> Result<Option<&'a Tensor>> {
+    x.map(|x| or_copy(x, x.layout().is_contiguous(), copied))
+        .transpose()
+}
+
 /// `x` itself where that will do, else a contiguous copy that `copied` keeps. A call that needs no
 /// copy touches no reference count.
 fn or_copy<'a>(x: &'a Tensor, will_do: bool, copied: &'a mut Option<Tensor>) -> Result<&'a Tensor> {
