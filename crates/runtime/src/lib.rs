@@ -48,5 +48,5 @@ pub use event::Event;
 pub use graph::Graph;
 pub use module::{Module, Source};
 pub use plan::{Access, Body, Call, Grid, Kernel, NativeFn, Plan};
-pub use resident::{Residence, Resident, Submission};
+pub use resident::{Part, Residence, Resident, Submission};
 pub use stream::Stream;

@@ -72,6 +72,7 @@ mod gpu;
 mod kept;
 mod kernels;
 mod lane;
+mod link;
 mod marks;
 mod nvrtc;
 mod pinned;
