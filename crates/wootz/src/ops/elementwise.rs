@@ -24,6 +24,12 @@ const BLOCK: usize = 1 << 9;
 pub(crate) trait Floats<const N: usize> {
     /// The result in each lane.
     fn lanes<S: Simd>(s: S, x: [S::F32; N]) -> S::F32;
+
+    /// The same for results that are rounded to bf16, which few digits of outlast.
+    #[inline(always)]
+    fn rough_lanes<S: Simd>(s: S, x: [S::F32; N]) -> S::F32 {
+        Self::lanes(s, x)
+    }
 }
 
 /// An op on integers.
@@ -380,7 +386,10 @@ impl<O: Floats<N>, T: Float, const N: usize> Job for Map<'_, O, T, N> {
     fn run<S: Simd>(self, s: S) {
         let each = inlined(
             #[inline(always)]
-            |x| O::lanes(Twice(s), x),
+            |x| match T::COARSE {
+                true => O::rough_lanes(Twice(s), x),
+                false => O::lanes(Twice(s), x),
+            },
         );
         map(Twice(s), self.x, self.out, self.bypass, each);
     }

@@ -5,7 +5,7 @@ use crate::{
     DType, Error, Result, Shape, Tensor,
     cpu::{
         rows::{Axes, Moments, TILE, inlined, map, squares},
-        simd::{Float, Job, Simd, bypasses, dispatch},
+        simd::{Float, Job, Simd, Twice, bypasses, dispatch},
     },
     kernels::{self, NormShape, RowOp},
     table::{Bench, Benches, Row},
@@ -300,6 +300,7 @@ impl<T: Float> Job for Apply<'_, T> {
             bias,
             bypass,
         } = self;
+        let s = Twice(s);
         let (pivot, scale, shift) = (
             s.splat(line.pivot),
             s.splat(line.scale),
@@ -337,7 +338,7 @@ impl<T: Float> Job for Apply<'_, T> {
             (false, false) => {
                 let each = inlined(
                     #[inline(always)]
-                    |[x, w, b]: [S::F32; 3]| s.fma(normal(x), w, b),
+                    |[x, w, b]: [_; 3]| s.fma(normal(x), w, b),
                 );
                 map(s, [x, weight, bias], out, bypass, each);
             }

@@ -9,7 +9,7 @@ use crate::{
             Axes, Exponentials, STRIP, Source, exponentials_into, inlined, largest, map,
             write_floats,
         },
-        simd::{Float, Job, Simd, bypasses, dispatch},
+        simd::{Float, Job, Simd, Twice, bypasses, dispatch},
     },
     kernels::{self, RowOp},
     table::{Bench, Benches, Row},
@@ -243,10 +243,11 @@ impl<T: Float> Job for KeptRow<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let sum = exponentials_into(s, self.x, largest(s, self.x), self.kept, self.next);
+        let s = Twice(s);
         let scale = s.splat((1.0 / sum) as f32);
         let times = inlined(
             #[inline(always)]
-            |[x]: [S::F32; 1]| s.mul(x, scale),
+            |[x]: [_; 1]| s.mul(x, scale),
         );
         map(s, [self.kept], self.out, self.bypass, times);
     }

@@ -13,10 +13,12 @@ use crate::{
 };
 
 /// An op on floats: its function, the vector body, the `f64` reference, the error in ulps of `f32`
-/// that its arithmetic allows at `x`, and the inputs that cases spread over.
+/// that its arithmetic allows at `x`, the inputs that cases spread over, and where there is one, the
+/// body for bf16 with its error.
 macro_rules! floats {
     ($($name:ident $op:ident $gives:ident, $summary:literal, $low:literal..$high:literal,
-       |$s:ident, $x:ident| $body:expr, $reference:expr, |$at:ident| $ulps:expr;)*) => {
+       |$s:ident, $x:ident| $body:expr, $reference:expr, |$at:ident| $ulps:expr
+       $(, rough $rough:path = $rough_ulps:expr)?;)*) => {
         $(
             #[doc = $summary]
             pub fn $name(x: &Tensor) -> Result<Tensor> {
@@ -30,6 +32,12 @@ macro_rules! floats {
                 fn lanes<S: Simd>($s: S, [$x]: [S::F32; 1]) -> S::F32 {
                     $body
                 }
+                $(
+                    #[inline(always)]
+                    fn rough_lanes<S: Simd>(s: S, [x]: [S::F32; 1]) -> S::F32 {
+                        $rough(s, x)
+                    }
+                )?
             }
         )*
 
@@ -39,14 +47,19 @@ macro_rules! floats {
             family: "unary",
             summary: $summary,
             dtypes: DType::FLOATS,
-            cases: |cases| float_cases(cases, $name, Gives::$gives, $reference, |$at| $ulps, $low..$high),
+            cases: |cases| {
+                let ulps: fn(f64) -> f64 = |$at| $ulps;
+                $(let ulps = if cases.dtype() == DType::BF16 { |_| $rough_ulps } else { ulps };)?
+                float_cases(cases, $name, Gives::$gives, $reference, ulps, $low..$high)
+            },
             benches: Benches::of_tables(|dtype, dims| bench(dtype, dims, $name)),
         }),*];
     };
 }
 
 floats! {
-    exp Exp Same, "eˣ", -20.0..20.0, |s, x| math::exp(s, x), f64::exp, |_x| 1.0;
+    exp Exp Same, "eˣ", -20.0..20.0, |s, x| math::exp(s, x), f64::exp, |_x| 1.0,
+        rough math::rough::exp = math::rough::ULPS;
     exp2 Exp2 Same, "2ˣ", -30.0..30.0, |s, x| math::exp2(s, x), f64::exp2, |_x| 1.0;
     expm1 Expm1 Same, "eˣ − 1, exact near zero", -3.0..3.0,
         |s, x| math::expm1(s, x), f64::exp_m1, |_x| 1.5;
@@ -75,21 +88,25 @@ floats! {
     atanh Atanh Same, "inverse hyperbolic tangent", -1.0..1.0,
         |s, x| math::atanh(s, x), f64::atanh, |_x| 4.0;
     sigmoid Sigmoid Same, "1 / (1 + e⁻ˣ)", -20.0..20.0,
-        |s, x| math::sigmoid(s, x), reference::sigmoid, |_x| 3.0;
+        |s, x| math::sigmoid(s, x), reference::sigmoid, |_x| 3.0,
+        rough math::rough::sigmoid = math::rough::ULPS;
     silu Silu Same, "x·sigmoid(x)", -20.0..20.0,
-        |s, x| math::silu(s, x), reference::silu, |_x| 3.5;
+        |s, x| math::silu(s, x), reference::silu, |_x| 3.5,
+        rough math::rough::silu = math::rough::ULPS;
     softplus Softplus Same, "ln(1 + eˣ)", -20.0..20.0,
         |s, x| math::softplus(s, x), reference::softplus, |_x| 2.5;
     erf Erf Same, "error function", -4.0..4.0, |s, x| math::erf(s, x), reference::erf, |_x| 2.0;
     gelu Gelu Same, "x·Φ(x), with the normal distribution's Φ", -9.0..9.0,
         |s, x| math::gelu(s, x), reference::gelu,
-        // Three for erfc, one and a half for its variable, one each for the exponential, the two
-        // products and what they leave of x, rounded up.
-        |_x| 8.0;
+        // Of each of the two sums of positive terms about one, of the exponential two, one each for
+        // two products, the quotient and what they leave of x.
+        |_x| 8.0,
+        rough math::rough::gelu = math::rough::ULPS;
     gelu_tanh GeluTanh Same, "gelu by its tanh approximation", -9.0..9.0,
         |s, x| math::gelu_tanh(s, x), reference::gelu_tanh,
         // The exponential magnifies the roundings of its argument, which stays below 92.
-        |x| 4.0 + 3.0 * (1.6 * x + 0.0714 * x.powi(3)).abs().min(92.0);
+        |x| 4.0 + 3.0 * (1.6 * x + 0.0714 * x.powi(3)).abs().min(92.0),
+        rough math::rough::gelu_tanh = math::rough::ULPS;
     floor Floor Same, "the integer below", -9.0..9.0, |s, x| s.floor(x), f64::floor, |_x| 0.0;
     ceil Ceil Same, "the integer above", -9.0..9.0, |s, x| s.ceil(x), f64::ceil, |_x| 0.0;
     round Round Same, "the nearest integer, ties to even", -9.0..9.0,

@@ -1,6 +1,6 @@
 //! Exponentials.
 
-use super::{LN_2, LN_2_LOW, LOG2_E, clamp, polynomial};
+use super::{LN_2, LN_2_LOW, LOG2_E, clamp, horner, polynomial};
 use crate::cpu::simd::Simd;
 
 /// `(e^r − 1 − r) / r²` on ±ln 2 / 2.
@@ -12,20 +12,24 @@ const EXP: [f32; 5] = [
     0.001_381_422_7,
 ];
 
+/// `2^x` on 0..1, off by 9e-8 of it.
+const EXP2: [f32; 6] = [
+    0.999_999_94,
+    0.693_153_1,
+    0.240_153_61,
+    0.055_826_318,
+    0.008_989_341,
+    0.001_877_576_6,
+];
+
 /// `e^x = (1 + m)·2^n` with `|m| ≤ √2 − 1` and integral `n`, as `(m, n)`; `x` is taken as if in
 /// −130..90, outside of which the power, even times 2³⁰, is 0 or ∞ in `f32`.
 #[inline(always)]
 pub(super) fn split<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
-    split_pair(s, clamp(s, x, -130.0, 90.0), s.splat(0.0))
-}
-
-/// As [`split`], of `x + low` with a `low` far below `x`, which is in −130..90.
-#[inline(always)]
-pub(super) fn split_pair<S: Simd>(s: S, x: S::F32, low: S::F32) -> (S::F32, S::F32) {
+    let x = clamp(s, x, -130.0, 90.0);
     let n = s.round(s.mul(x, s.splat(LOG2_E)));
     let r = s.fnma(n, s.splat(LN_2), x);
-    let r = s.fnma(n, s.splat(LN_2_LOW), r);
-    (near_zero(s, s.add(r, low)), n)
+    (near_zero(s, s.fnma(n, s.splat(LN_2_LOW), r)), n)
 }
 
 /// `e^r − 1` for small `r`.
@@ -48,6 +52,12 @@ pub fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let n = s.round(x);
     let m = near_zero(s, s.mul(s.sub(x, n), s.splat(LN_2)));
     s.ldexp(s.add(s.splat(1.0), m), n)
+}
+
+/// `2^x` for an `x` below 128, within three units in the last place; 0 of −∞.
+#[inline(always)]
+pub fn exp2_near<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    s.scale(horner(s, s.fraction(x), EXP2), x)
 }
 
 /// `e^x − 1`, exact to its last bits near zero.

@@ -2,9 +2,10 @@
 
 use super::{TILE, fold, inlined, maximum};
 use crate::cpu::{
-    math::exp,
-    simd::{Float, Simd, prefetch_read},
+    math::{exp, exp2_near, rough},
+    simd::{Float, Simd, Twice, prefetch_read},
 };
+use std::f32::consts::LOG2_E;
 
 /// Room for the lanes of any level.
 const WIDEST: usize = 16;
@@ -129,8 +130,14 @@ impl Exponentials {
     }
 }
 
-/// Writes `exp(x - max)` of a row and returns the sum. Meanwhile asks for as much memory from
-/// `next` on, where the next row may be: nothing else would while this computes.
+/// Up to this size a row's maximum in units of ln 2 is off by less than a tenth.
+const NEAR: f32 = 1_048_576.0;
+
+/// Writes what is in proportion to `exp(x)` of a row, for its maximum near 1, and returns the sum.
+/// Meanwhile asks for as much memory from `next` on, where the next row may be: nothing else would
+/// while this computes.
+///
+/// Vectors of `out` are in the order in which [`Twice`] holds elements of `T`.
 #[inline(always)]
 pub(crate) fn exponentials_into<S: Simd, T: Float>(
     s: S,
@@ -139,41 +146,83 @@ pub(crate) fn exponentials_into<S: Simd, T: Float>(
     out: &mut [f32],
     next: *const T,
 ) -> f64 {
+    let s = Twice(s);
+    if max.abs() <= NEAR {
+        // Powers of two: one rounding on the way to the exponent, and one factor for all of the row
+        // from the rounding here, which the sum has too.
+        let (unit, shift) = (s.splat(LOG2_E), s.splat(-LOG2_E * max));
+        let power = inlined(
+            #[inline(always)]
+            |x| match T::COARSE {
+                true => rough::exp2(s, s.fma(x, unit, shift)),
+                false => exp2_near(s, s.fma(x, unit, shift)),
+            },
+        );
+        return row_into(s, row, out, next, power);
+    }
+    let at = s.splat(max);
+    let power = inlined(
+        #[inline(always)]
+        |x| exp(s, s.sub(x, at)),
+    );
+    row_into(s, row, out, next, power)
+}
+
+#[inline(always)]
+fn row_into<S: Simd, T: Float>(
+    s: S,
+    row: &[T],
+    out: &mut [f32],
+    next: *const T,
+    power: impl Fn(S::F32) -> S::F32 + Copy,
+) -> f64 {
     let mut sum = 0.0;
     for (i, (x, out)) in row.chunks(TILE).zip(out.chunks_mut(TILE)).enumerate() {
         let next = next.wrapping_add(i * TILE);
-        sum += f64::from(tile_into(s, x, max, out, next));
+        sum += f64::from(tile_into(s, x, out, next, power));
     }
     sum
 }
 
 #[inline(always)]
-fn tile_into<S: Simd, T: Float>(s: S, x: &[T], max: f32, out: &mut [f32], next: *const T) -> f32 {
-    const SUMS: usize = 4;
-    let (at, mut sums) = (s.splat(max), [s.splat(0.0); SUMS]);
-    let (blocks, mut out_blocks) = (
-        x.chunks_exact(SUMS * S::LANES),
-        out.chunks_exact_mut(SUMS * S::LANES),
+fn tile_into<S: Simd, T: Float>(
+    s: S,
+    x: &[T],
+    out: &mut [f32],
+    next: *const T,
+    power: impl Fn(S::F32) -> S::F32 + Copy,
+) -> f32 {
+    let mut sums = [s.splat(0.0); 2];
+    let (blocks, mut outs) = (
+        x.chunks_exact(2 * S::LANES),
+        out.chunks_exact_mut(2 * S::LANES),
     );
     let rest = blocks.remainder();
-    for (i, (x, out)) in blocks.zip(&mut out_blocks).enumerate() {
-        let next = next.wrapping_add(i * SUMS * S::LANES);
+    for (i, (x, out)) in blocks.zip(&mut outs).enumerate() {
+        let next = next.wrapping_add(2 * i * S::LANES);
         for (k, sum) in sums.iter_mut().enumerate() {
-            prefetch_read(next.wrapping_add(k * S::LANES));
-            let power = exp(s, s.sub(T::load(s, &x[k * S::LANES..]), at));
+            for half in [0, S::LANES / 2] {
+                prefetch_read(next.wrapping_add(k * S::LANES + half));
+            }
+            let power = power(T::load(s, &x[k * S::LANES..]));
             s.store(&mut out[k * S::LANES..], power);
             *sum = s.add(*sum, power);
         }
     }
-    let out = out_blocks.into_remainder();
-    for (k, sum) in sums.iter_mut().enumerate() {
-        let from = k * S::LANES;
-        if from < rest.len() {
-            let x = T::load_first(s, &rest[from..], f32::NEG_INFINITY);
-            let power = exp(s, s.sub(x, at));
-            s.store_first(&mut out[from..], power);
-            *sum = s.add(*sum, power);
-        }
+    let (vectors, mut outs) = (
+        rest.chunks_exact(S::LANES),
+        outs.into_remainder().chunks_exact_mut(S::LANES),
+    );
+    let last = vectors.remainder();
+    for (x, out) in vectors.zip(&mut outs) {
+        let power = power(T::load(s, x));
+        s.store(out, power);
+        sums[0] = s.add(sums[0], power);
     }
-    s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
+    if !last.is_empty() {
+        let power = power(T::load_first(s, last, f32::NEG_INFINITY));
+        s.store_first(outs.into_remainder(), power);
+        sums[1] = s.add(sums[1], power);
+    }
+    s.sum(s.add(sums[0], sums[1]))
 }

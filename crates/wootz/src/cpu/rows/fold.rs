@@ -1,6 +1,6 @@
 //! Folds and maps over elements that lie one after another.
 
-use crate::cpu::simd::{Float, Simd, bypass_done, prefetch_read};
+use crate::cpu::simd::{Float, Simd, Twice, bypass_done, prefetch_read};
 
 /// Accumulators that a fold keeps, so that steps need not wait for each other.
 pub(crate) const ACCUMULATORS: usize = 4;
@@ -12,8 +12,8 @@ pub(crate) fn inlined<F>(closure: F) -> F {
     closure
 }
 
-/// Folds `x` with several accumulators, which `join` makes one. `fill` stands in for lanes that
-/// the last vector lacks: a step with it must change nothing.
+/// Folds `x` with [`ACCUMULATORS`], which `join` makes one. `fill` stands in for lanes that the
+/// last vector lacks: a step with it must change nothing.
 #[inline(always)]
 pub(crate) fn fold<S: Simd, T: Float, A: Copy>(
     s: S,
@@ -23,8 +23,20 @@ pub(crate) fn fold<S: Simd, T: Float, A: Copy>(
     step: impl Fn(A, S::F32) -> A,
     join: impl Fn(A, A) -> A,
 ) -> A {
-    let mut accs = [start; ACCUMULATORS];
-    let blocks = x.chunks_exact(ACCUMULATORS * S::LANES);
+    fold_with(s, x, fill, [start; ACCUMULATORS], step, join)
+}
+
+/// As [`fold`], with these accumulators.
+#[inline(always)]
+pub(crate) fn fold_with<S: Simd, T: Float, A: Copy, const N: usize>(
+    s: S,
+    x: &[T],
+    fill: f32,
+    mut accs: [A; N],
+    step: impl Fn(A, S::F32) -> A,
+    join: impl Fn(A, A) -> A,
+) -> A {
+    let blocks = x.chunks_exact(N * S::LANES);
     let rest = blocks.remainder();
     for block in blocks {
         for (k, acc) in accs.iter_mut().enumerate() {
@@ -36,7 +48,14 @@ pub(crate) fn fold<S: Simd, T: Float, A: Copy>(
             *acc = step(*acc, T::load_first(s, &rest[k * S::LANES..], fill));
         }
     }
-    join(join(accs[0], accs[1]), join(accs[2], accs[3]))
+    let mut left = N;
+    while left > 1 {
+        left /= 2;
+        for k in 0..left {
+            accs[k] = join(accs[k], accs[k + left]);
+        }
+    }
+    accs[0]
 }
 
 /// Longest row that is still in a cache when the next one begins.
@@ -68,7 +87,9 @@ pub(crate) fn map<S: Simd, T: Float, U: Float, const N: usize>(
             *vector = T::load(s, unsafe { x.get_unchecked(i..i + S::LANES) });
         }
         if let Some(next) = next {
-            prefetch_read(next.wrapping_add(i));
+            for line in (0..S::LANES).step_by(64 / size_of::<T>()) {
+                prefetch_read(next.wrapping_add(i + line));
+            }
         }
         let y = f(vectors);
         // SAFETY: as above.
@@ -134,6 +155,7 @@ pub(crate) fn in_f64<T: Float>(x: &[T], step: impl Fn(f64, f64) -> f64) -> f64 {
 /// The sum of a tile.
 #[inline(always)]
 pub(crate) fn sum<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
+    let s = Twice(s);
     let zero = s.splat(0.0);
     let add = inlined(
         #[inline(always)]
@@ -150,6 +172,7 @@ pub(crate) fn sum<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
 /// The sum of the squares of a tile.
 #[inline(always)]
 pub(crate) fn squares<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
+    let s = Twice(s);
     let step = inlined(
         #[inline(always)]
         |a, x| s.fma(x, x, a),
@@ -178,6 +201,7 @@ pub(crate) fn usable_sum_of_squares(total: f32) -> bool {
 /// The largest element; NaN if there is one, −∞ of no elements.
 #[inline(always)]
 pub(crate) fn maximum<S: Simd, T: Float>(s: S, x: &[T]) -> f32 {
+    let s = Twice(s);
     let least = f32::NEG_INFINITY;
     // The order of the arguments keeps a NaN that `a` already is.
     let step = inlined(
@@ -195,6 +219,7 @@ pub(crate) fn maximum<S: Simd, T: Float>(s: S, x: &[T]) -> f32 {
 /// The largest element; NaN is passed over, and −∞ when there is nothing else.
 #[inline(always)]
 pub(crate) fn largest<S: Simd, T: Float>(s: S, x: &[T]) -> f32 {
+    let s = Twice(s);
     let least = f32::NEG_INFINITY;
     let step = inlined(
         #[inline(always)]

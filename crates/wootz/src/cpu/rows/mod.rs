@@ -15,7 +15,7 @@ mod source;
 pub(crate) use axes::Axes;
 pub(crate) use exponentials::{Exponentials, exponentials_into};
 pub(crate) use fold::{
-    ACCUMULATORS, fold, fold_wide, in_f64, inlined, largest, map, maximum, squares, sum,
+    ACCUMULATORS, fold, fold_wide, fold_with, in_f64, inlined, largest, map, maximum, squares, sum,
     usable_sum_of_squares,
 };
 pub(crate) use moments::Moments;
@@ -32,5 +32,5 @@ pub(crate) const STRIP: usize = 32;
 /// columns one for each row of a strip.
 pub(crate) fn steps(length: usize) -> f64 {
     let accumulators = ACCUMULATORS * Level::current().lanes();
-    (length.min(TILE).div_ceil(accumulators) + 7).max(length.min(STRIP)) as f64
+    (length.min(TILE).div_ceil(accumulators) + 8).max(length.min(STRIP)) as f64
 }

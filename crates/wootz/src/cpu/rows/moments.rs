@@ -1,7 +1,13 @@
-//! Mean and squared deviations, by two looks at each tile.
+//! Mean and squared deviations, mostly by one look at each tile.
 
-use super::{TILE, fold, in_f64, inlined, sum, usable_sum_of_squares};
-use crate::cpu::simd::{Float, Simd};
+use super::{TILE, fold_with, in_f64, inlined, sum, usable_sum_of_squares};
+use crate::cpu::simd::{Float, Simd, Twice};
+
+/// Elements at a tile's head that give a pivot.
+const HEAD: usize = 64;
+
+/// The largest share of the sum of squares that a shift may take away: it costs no more digits.
+const FAR: f64 = 0.125;
 
 /// What is known of some values' distribution.
 #[repr(C)]
@@ -36,35 +42,46 @@ impl Moments {
         all
     }
 
-    /// Of a tile. Deviations are taken from a pivot near the mean, where they lose no digits, and
-    /// then shifted to the mean itself.
+    /// Of a tile. Deviations are taken from a pivot, the mean of the tile's head, and then shifted
+    /// to the mean itself; where the head was far off, once more from there, as the shift would
+    /// cost digits.
     #[inline(always)]
     pub(crate) fn of_tile<S: Simd, T: Float>(s: S, x: &[T]) -> Moments {
         let count = x.len() as f64;
-        let pivot = (sum(s, x) / count) as f32;
-        let (at, zero) = (s.splat(pivot), s.splat(0.0));
-        let step = inlined(
-            #[inline(always)]
-            |(first, second), x| {
-                let deviation = s.sub(x, at);
-                (s.add(first, deviation), s.fma(deviation, deviation, second))
-            },
-        );
+        let head = &x[..x.len().min(HEAD)];
+        let mut pivot = (sum(s, head) / head.len() as f64) as f32;
+        let s = Twice(s);
+        let zero = s.splat(0.0);
         let join = inlined(
             #[inline(always)]
             |(a, b), (c, d)| (s.add(a, c), s.add(b, d)),
         );
-        let (first, second) = fold(s, x, pivot, (zero, zero), step, join);
-        let (first, second) = (s.sum(first), s.sum(second));
-        if usable_sum_of_squares(second) {
-            return Moments::from_pivot(count, pivot, f64::from(first), f64::from(second));
-        }
-        let mean = in_f64(x, |a, x| a + x) / count;
-        let squares = in_f64(x, |a, x| (x - mean).mul_add(x - mean, a));
-        Moments {
-            count,
-            mean,
-            squares,
+        loop {
+            let at = s.splat(pivot);
+            let step = inlined(
+                #[inline(always)]
+                |(first, second), x| {
+                    let deviation = s.sub(x, at);
+                    (s.add(first, deviation), s.fma(deviation, deviation, second))
+                },
+            );
+            let (first, second) = fold_with(s, x, pivot, [(zero, zero); 2], step, join);
+            let (first, second) = (f64::from(s.sum(first)), s.sum(second));
+            if !usable_sum_of_squares(second) {
+                let mean = in_f64(x, |a, x| a + x) / count;
+                let squares = in_f64(x, |a, x| (x - mean).mul_add(x - mean, a));
+                return Moments {
+                    count,
+                    mean,
+                    squares,
+                };
+            }
+            let shift = first / count;
+            let next = (f64::from(pivot) + shift) as f32;
+            if next == pivot || shift * first <= f64::from(second) * FAR {
+                return Moments::from_pivot(count, pivot, first, second.into());
+            }
+            pivot = next;
         }
     }
 

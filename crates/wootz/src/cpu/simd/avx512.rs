@@ -9,11 +9,18 @@ const LANES: usize = 16;
 const FLOOR: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
 const CEIL: i32 = _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC;
 const TRUNC: i32 = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
+/// The class of denormals.
+const DENORMAL: i32 = 0x20;
+/// The operand of the smaller size, without its sign.
+const SMALLER_SIZE: i32 = 0b10_10;
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 
 /// The token of [`Level::Avx512`](super::Level::Avx512).
 #[derive(Clone, Copy, Debug)]
-pub struct Avx512(());
+pub struct Avx512 {
+    /// Whether the machine rounds to bf16 by itself.
+    bf16: bool,
+}
 
 /// Runs `job` compiled for this level.
 ///
@@ -23,7 +30,8 @@ pub struct Avx512(());
     enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"
 )]
 pub unsafe fn enter<J: Job>(job: J) -> J::Output {
-    job.run(Avx512(()))
+    let bf16 = is_x86_feature_detected!("avx512bf16");
+    job.run(Avx512 { bf16 })
 }
 
 /// The first `n` lanes.
@@ -50,6 +58,60 @@ fn round_bf16(a: __m512) -> __m256i {
         _mm512_set1_epi16(1),
     );
     _mm512_castsi512_si256(_mm512_permutexvar_epi16(odd_words, kept))
+}
+
+/// As [`round_bf16`], with the instruction that takes denormals for zeros where there are none.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn narrow_bf16(token: Avx512, a: __m512) -> __m256i {
+    if !token.bf16 || _mm512_fpclass_ps_mask::<DENORMAL>(a) != 0 {
+        return round_bf16(a);
+    }
+    let out: __m256i;
+    // SAFETY: the token says that the machine has the instruction, which touches no memory.
+    unsafe {
+        std::arch::asm!(
+            "vcvtneps2bf16 {out}, {a}",
+            a = in(zmm_reg) a,
+            out = lateout(ymm_reg) out,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    out
+}
+
+/// As [`narrow_bf16`], of two vectors.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn narrow_pair_bf16(token: Avx512, a: __m512, b: __m512) -> __m512i {
+    let denormal = _mm512_fpclass_ps_mask::<DENORMAL>(a) | _mm512_fpclass_ps_mask::<DENORMAL>(b);
+    if !token.bf16 || denormal != 0 {
+        let low = _mm512_castsi256_si512(round_bf16(a));
+        return zip_words(_mm512_inserti64x4::<1>(low, round_bf16(b)));
+    }
+    let out: __m512i;
+    // SAFETY: as in `narrow_bf16`.
+    unsafe {
+        std::arch::asm!(
+            "vcvtne2ps2bf16 {out}, {b}, {a}",
+            a = in(zmm_reg) a,
+            b = in(zmm_reg) b,
+            out = lateout(zmm_reg) out,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    zip_words(out)
+}
+
+/// The words of the lower half, each before one of the upper half.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn zip_words(a: __m512i) -> __m512i {
+    let order = _mm512_set_epi16(
+        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+        19, 3, 18, 2, 17, 1, 16, 0,
+    );
+    _mm512_permutexvar_epi16(order, a)
 }
 
 #[inline]
@@ -125,6 +187,10 @@ impl Simd for Avx512 {
         fn to_i32(a: __m512) -> __m512i = _mm512_cvttps_epi32(a);
         fn to_f32(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
         fn ldexp(a: __m512, n: __m512) -> __m512 = _mm512_scalef_ps(a, n);
+        fn min_size(a: __m512, b: __m512) -> __m512 = _mm512_range_ps::<SMALLER_SIZE>(a, b);
+        fn fraction(a: __m512) -> __m512 = _mm512_reduce_ps::<FLOOR>(a);
+        fn scale(a: __m512, n: __m512) -> __m512 = _mm512_scalef_ps(a, n);
+        fn about_recip(a: __m512) -> __m512 = _mm512_rcp14_ps(a);
         fn bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
         fn from_bits(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
 
@@ -144,13 +210,11 @@ impl Simd for Avx512 {
         store(dst: f32, a: __m512) = |p| _mm512_storeu_ps(p, a);
         store_i32(dst: i32, a: __m512i) = |p| _mm512_storeu_si512(p.cast(), a);
         store_f16(dst: f16, a: __m512) = |p| _mm256_storeu_si256(p.cast(), _mm512_cvtps_ph::<NEAREST>(a));
-        store_bf16(dst: bf16, a: __m512) = |p| _mm256_storeu_si256(p.cast(), round_bf16(a));
         bypass(dst: f32, a: __m512) = |p| match p.addr() % 64 {
             0 => _mm512_stream_ps(p, a),
             _ => _mm512_storeu_ps(p, a),
         };
         bypass_f16(dst: f16, a: __m512) = |p| bypass_words(p.cast(), _mm512_cvtps_ph::<NEAREST>(a));
-        bypass_bf16(dst: bf16, a: __m512) = |p| bypass_words(p.cast(), round_bf16(a));
         load_first(src: f32, fill) -> __m512 =
             |p, n| _mm512_mask_loadu_ps(_mm512_set1_ps(fill), first(n), p);
         load_first_f16(src: f16, fill) -> __m512 = |p, n| {
@@ -166,5 +230,47 @@ impl Simd for Avx512 {
             |p, n| _mm256_mask_storeu_epi16(p.cast(), first(n), _mm512_cvtps_ph::<NEAREST>(a));
         store_first_bf16(dst: bf16, a: __m512) =
             |p, n| _mm256_mask_storeu_epi16(p.cast(), first(n), round_bf16(a));
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, dst: &mut [bf16], a: __m512) {
+        let p = dst[..LANES].as_mut_ptr();
+        // SAFETY: the token proves the features, the slice above LANES writable elements.
+        unsafe { _mm256_storeu_si256(p.cast(), narrow_bf16(self, a)) }
+    }
+    #[inline(always)]
+    fn bypass_bf16(self, dst: &mut [bf16], a: __m512) {
+        let p = dst[..LANES].as_mut_ptr();
+        // SAFETY: as above.
+        unsafe { bypass_words(p.cast(), narrow_bf16(self, a)) }
+    }
+    #[inline(always)]
+    fn load_pair_bf16(self, src: &[bf16]) -> (__m512, __m512) {
+        let p = src[..2 * LANES].as_ptr();
+        // SAFETY: the token proves the features, the slice above twice LANES readable elements.
+        unsafe {
+            let both = _mm512_loadu_si512(p.cast());
+            let odd = _mm512_and_si512(both, _mm512_set1_epi32(0xffff_0000u32 as i32));
+            let even = _mm512_slli_epi32::<16>(both);
+            (_mm512_castsi512_ps(even), _mm512_castsi512_ps(odd))
+        }
+    }
+    #[inline(always)]
+    fn store_pair_bf16(self, dst: &mut [bf16], a: __m512, b: __m512) {
+        let p = dst[..2 * LANES].as_mut_ptr();
+        // SAFETY: as above, of twice as many.
+        unsafe { _mm512_storeu_si512(p.cast(), narrow_pair_bf16(self, a, b)) }
+    }
+    #[inline(always)]
+    fn bypass_pair_bf16(self, dst: &mut [bf16], a: __m512, b: __m512) {
+        let p: *mut __m512i = dst[..2 * LANES].as_mut_ptr().cast();
+        // SAFETY: as above, and the alignment was looked at.
+        unsafe {
+            let out = narrow_pair_bf16(self, a, b);
+            match p.addr() % 64 {
+                0 => _mm512_stream_si512(p, out),
+                _ => _mm512_storeu_si512(p, out),
+            }
+        }
     }
 }

@@ -7,6 +7,8 @@ use half::{bf16, f16};
 pub trait Float: Copy + Send + Sync + PartialEq + std::fmt::Debug + 'static {
     /// Positive zero.
     const ZERO: Self;
+    /// Whether so few digits are kept that the functions of `math::rough` serve.
+    const COARSE: bool;
 
     /// Rounds to nearest even.
     fn from_f32(x: f32) -> Self;
@@ -25,9 +27,10 @@ pub trait Float: Copy + Send + Sync + PartialEq + std::fmt::Debug + 'static {
 }
 
 macro_rules! float {
-    ($t:ty, $zero:expr, $from:expr, $to:expr, $load:ident, $load_first:ident, $store:ident, $store_first:ident, $bypass:ident) => {
+    ($t:ty, $zero:expr, $coarse:expr, $from:expr, $to:expr, $load:ident, $load_first:ident, $store:ident, $store_first:ident, $bypass:ident) => {
         impl Float for $t {
             const ZERO: Self = $zero;
+            const COARSE: bool = $coarse;
             #[inline(always)]
             fn from_f32(x: f32) -> Self {
                 $from(x)
@@ -63,6 +66,7 @@ macro_rules! float {
 float!(
     f32,
     0.0,
+    false,
     std::convert::identity,
     std::convert::identity,
     load,
@@ -74,6 +78,7 @@ float!(
 float!(
     f16,
     f16::ZERO,
+    false,
     f16::from_f32,
     f16::to_f32,
     load_f16,
@@ -85,6 +90,7 @@ float!(
 float!(
     bf16,
     bf16::ZERO,
+    true,
     bf16::from_f32,
     bf16::to_f32,
     load_bf16,

@@ -94,6 +94,29 @@ agree! {
     max(a, b): |s| s.max(a, b) => if a > b { a } else { b };
     minimum(a, b): |s| s.minimum(a, b) => if a.is_nan() || a < b { a } else { b };
     maximum(a, b): |s| s.maximum(a, b) => if a.is_nan() || a > b { a } else { b };
+    min_size(a): |s| {
+        // A NaN may give either.
+        let y = s.min_size(a, s.splat(2.5));
+        s.select(s.is_nan(a), a, y)
+    } => if a.is_nan() { a } else { a.abs().min(2.5) };
+    fraction(a): |s| {
+        // Rounded either way.
+        let (x, y) = (s.sub(a, s.floor(a)), s.abs(s.fraction(a)));
+        let near = s.lt(s.abs(s.sub(x, y)), s.splat(1e-7));
+        s.select(s.mask_or(near, s.eq(a, s.splat(f32::INFINITY))), x, y)
+    } => if a == f32::NEG_INFINITY { 0.0 } else { a - a.floor() };
+    scale(a): |s| {
+        let n = s.select(s.is_nan(a), s.splat(0.5), a);
+        s.scale(s.splat(1.5), n)
+    } => if a.is_nan() { 1.5 } else { (1.5 * f64::from(a).floor().exp2()) as f32 };
+    about_recip(a): |s| {
+        let y = s.mul(s.about_recip(a), a);
+        s.select(s.lt(s.abs(s.sub(y, s.splat(1.0))), s.splat(1.0 / 16384.0)), s.splat(1.0), y)
+    } => {
+        // Of a denormal it may be ∞, and ∞ of 0.
+        let y = 1.0 / a * a;
+        if y.is_nan() || y.is_infinite() { y } else if y == 0.0 { 0.0 * a } else { 1.0 }
+    };
     floor(a): |s| s.floor(a) => a.floor();
     ceil(a): |s| s.ceil(a) => a.ceil();
     trunc(a): |s| s.trunc(a) => a.trunc();
@@ -189,6 +212,36 @@ fn narrow_stores_round_to_nearest_even() {
                         b[i].to_bits(),
                         bf16::from_f32(x[i]).to_bits(),
                         "bf16 of {}",
+                        x[i]
+                    );
+                }
+            }
+        }
+    }
+    every_level(|| dispatch(Run));
+}
+
+/// Whatever elements a pair of vectors holds where, they return to their places, rounded.
+#[test]
+fn pairs_keep_their_elements() {
+    struct Run;
+    impl Job for Run {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let (s, lanes) = (Twice(s), 2 * S::LANES);
+            for start in (0..=u16::MAX).step_by(lanes) {
+                let x: [bf16; 64] =
+                    std::array::from_fn(|i| bf16::from_bits(start + i as u16 % lanes as u16));
+                let (mut y, mut z) = ([bf16::ZERO; 64], [bf16::ZERO; 64]);
+                let product = s.mul(s.load_bf16(&x), s.splat(1.3));
+                s.store_bf16(&mut y, product);
+                s.bypass_bf16(&mut z, product);
+                for i in 0..lanes {
+                    let want = bf16::from_f32(x[i].to_f32() * 1.3).to_f32();
+                    assert!(
+                        same(y[i].to_f32(), want) && same(z[i].to_f32(), want),
+                        "{}",
                         x[i]
                     );
                 }

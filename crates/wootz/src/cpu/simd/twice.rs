@@ -25,28 +25,34 @@ macro_rules! lanes {
 
 /// Loads and stores of elements of a type, in the order of the trait.
 macro_rules! memory {
-    ($($t:ty: $load:ident $load_first:ident $store:ident $store_first:ident $bypass:ident;)*) => {$(
-        #[inline(always)]
-        fn $load(self, src: &[$t]) -> Self::F32 {
-            let (low, high) = src[..Self::LANES].split_at(S::LANES);
-            (self.0.$load(low), self.0.$load(high))
-        }
+    ($($t:ty: $load_first:ident $store_first:ident;)*) => {$(
         #[inline(always)]
         fn $load_first(self, src: &[$t], fill: f32) -> Self::F32 {
             let (low, high) = src.split_at(S::LANES.min(src.len()));
             (self.0.$load_first(low, fill), self.0.$load_first(high, fill))
         }
         #[inline(always)]
-        fn $store(self, dst: &mut [$t], a: Self::F32) {
-            let (low, high) = dst[..Self::LANES].split_at_mut(S::LANES);
-            self.0.$store(low, a.0);
-            self.0.$store(high, a.1);
-        }
-        #[inline(always)]
         fn $store_first(self, dst: &mut [$t], a: Self::F32) {
             let (low, high) = dst.split_at_mut(S::LANES.min(dst.len()));
             self.0.$store_first(low, a.0);
             self.0.$store_first(high, a.1);
+        }
+    )*};
+}
+
+/// Full loads and stores, in two parts.
+macro_rules! halves {
+    ($($t:ty: $load:ident $store:ident $bypass:ident;)*) => {$(
+        #[inline(always)]
+        fn $load(self, src: &[$t]) -> Self::F32 {
+            let (low, high) = src[..Self::LANES].split_at(S::LANES);
+            (self.0.$load(low), self.0.$load(high))
+        }
+        #[inline(always)]
+        fn $store(self, dst: &mut [$t], a: Self::F32) {
+            let (low, high) = dst[..Self::LANES].split_at_mut(S::LANES);
+            self.0.$store(low, a.0);
+            self.0.$store(high, a.1);
         }
         #[inline(always)]
         fn $bypass(self, dst: &mut [$t], a: Self::F32) {
@@ -105,12 +111,35 @@ impl<S: Simd> Simd for Twice<S> {
         bits(a: F32) -> I32;
         from_bits(a: I32) -> F32;
         ldexp(a: F32, n: F32) -> F32;
+        min_size(a: F32, b: F32) -> F32;
+        fraction(a: F32) -> F32;
+        scale(a: F32, n: F32) -> F32;
+        about_recip(a: F32) -> F32;
     }
 
     memory! {
-        f32: load load_first store store_first bypass;
-        f16: load_f16 load_first_f16 store_f16 store_first_f16 bypass_f16;
-        bf16: load_bf16 load_first_bf16 store_bf16 store_first_bf16 bypass_bf16;
+        f32: load_first store_first;
+        f16: load_first_f16 store_first_f16;
+        bf16: load_first_bf16 store_first_bf16;
+    }
+
+    halves! {
+        f32: load store bypass;
+        f16: load_f16 store_f16 bypass_f16;
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, src: &[bf16]) -> Self::F32 {
+        self.0.load_pair_bf16(src)
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, dst: &mut [bf16], a: Self::F32) {
+        self.0.store_pair_bf16(dst, a.0, a.1);
+    }
+    #[inline(always)]
+    fn bypass_bf16(self, dst: &mut [bf16], a: Self::F32) {
+        self.0.bypass_pair_bf16(dst, a.0, a.1);
     }
 
     #[inline(always)]

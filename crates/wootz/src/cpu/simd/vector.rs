@@ -148,6 +148,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
         let rest = self.splat_i32(i32::MAX);
         self.from_bits(self.and(self.bits(a), rest))
     }
+    /// The smaller of `|a|` and `b`, which is positive; of a NaN, itself or `b`.
+    #[inline(always)]
+    fn min_size(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        self.min(b, self.abs(a))
+    }
     /// `|a|` with the sign of `sign`.
     #[inline(always)]
     fn copysign(self, a: Self::F32, sign: Self::F32) -> Self::F32 {
@@ -175,6 +180,25 @@ pub trait Simd: Copy + Send + Sync + 'static {
             self.mul(a, power_of_two(self, half)),
             power_of_two(self, rest),
         )
+    }
+
+    /// `a - floor(a)`, and of −∞ a number in 0..=1; of +∞ it is unspecified.
+    #[inline(always)]
+    fn fraction(self, a: Self::F32) -> Self::F32 {
+        let a = self.max(self.splat(-LARGEST_EXPONENT), a);
+        self.sub(a, self.floor(a))
+    }
+    /// `a·2^floor(n)` for a finite `a` and any `n` but NaN, rounded at most once.
+    #[inline(always)]
+    fn scale(self, a: Self::F32, n: Self::F32) -> Self::F32 {
+        let most = self.splat(LARGEST_EXPONENT);
+        let n = self.max(self.splat(-LARGEST_EXPONENT), self.min(most, n));
+        self.ldexp(a, self.floor(n))
+    }
+    /// `1 / a`, off by no more than a 2¹⁴th of it.
+    #[inline(always)]
+    fn about_recip(self, a: Self::F32) -> Self::F32 {
+        self.div(self.splat(1.0), a)
     }
 
     /// Loads a vector.
@@ -222,6 +246,27 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn bypass_bf16(self, dst: &mut [bf16], a: Self::F32) {
         self.store_bf16(dst, a);
     }
+    /// As [`Simd::load_bf16`], of two vectors: which elements are in which is the level's affair,
+    /// and the same in each function for pairs.
+    #[inline(always)]
+    fn load_pair_bf16(self, src: &[bf16]) -> (Self::F32, Self::F32) {
+        let (low, high) = src[..2 * Self::LANES].split_at(Self::LANES);
+        (self.load_bf16(low), self.load_bf16(high))
+    }
+    /// As [`Simd::store_bf16`], of what [`Simd::load_pair_bf16`] gives.
+    #[inline(always)]
+    fn store_pair_bf16(self, dst: &mut [bf16], a: Self::F32, b: Self::F32) {
+        let (low, high) = dst[..2 * Self::LANES].split_at_mut(Self::LANES);
+        self.store_bf16(low, a);
+        self.store_bf16(high, b);
+    }
+    /// As [`Simd::store_pair_bf16`], and [`Simd::bypass`].
+    #[inline(always)]
+    fn bypass_pair_bf16(self, dst: &mut [bf16], a: Self::F32, b: Self::F32) {
+        let (low, high) = dst[..2 * Self::LANES].split_at_mut(Self::LANES);
+        self.bypass_bf16(low, a);
+        self.bypass_bf16(high, b);
+    }
 
     /// The sum of the lanes, by halves: lane `i` with lane `i + LANES/2`, and again.
     fn sum(self, a: Self::F32) -> f32;
@@ -230,6 +275,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The smallest lane, by halves with [`Simd::min`]; NaN lanes have no defined effect.
     fn min_lane(self, a: Self::F32) -> f32;
 }
+
+/// Past ±this, a power of two is 0 or ∞ whatever `f32` it multiplies.
+const LARGEST_EXPONENT: f32 = 250.0;
 
 /// `2^n` for an integral `n` in −126..=127.
 #[inline(always)]

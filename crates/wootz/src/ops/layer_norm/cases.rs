@@ -32,12 +32,15 @@ pub(in crate::ops) fn normal(row: &[f64], epsilon: f64) -> Vec<(f64, f64)> {
     let magnitude = row.iter().map(|x| x.abs()).sum::<f64>() / count;
     let squares: f64 = row.iter().map(|x| (x - mean) * (x - mean)).sum();
     let spread = (squares / count + epsilon).sqrt();
-    // As for the variance: steps of the squares' sum, and the square of how far the pivot may be
-    // from the mean; halved by the root.
+    // As for the variance: steps of the sum of squares from a pivot, of which the shift to the mean
+    // takes away an eighth at most, and the square of how far rounding may set the pivot off; halved
+    // by the root.
     let miss = (steps + 2.0) * U * magnitude;
-    let scale = (steps + 8.0) * U * (squares / count + 3.0 * miss * miss) / (spread * spread);
-    // The shift from the pivot to the mean has the steps of a sum of deviations.
-    let deviation = row.iter().map(|x| (x - mean).abs()).sum::<f64>() / count + miss;
+    let scale =
+        (steps + 8.0) * U * (1.15 * squares / count + 3.0 * miss * miss) / (spread * spread);
+    // The shift has the steps of a sum of deviations from the pivot.
+    let pivot = (squares / count / 7.0).sqrt();
+    let deviation = row.iter().map(|x| (x - mean).abs()).sum::<f64>() / count + pivot + miss;
     let shift = (steps + 4.0) * U * (deviation + miss) / spread;
     let value = |x: f64| (x - mean) / spread;
     row.iter()

@@ -484,14 +484,14 @@ mod floats {
         (product, product.abs() * x.len() as f64 * U64 * 32.0)
     }
 
-    /// Each deviation and square rounds, and the steps of their sum. The pivot misses the mean by
-    /// what the mean's own steps lose, and what that adds is taken away again, up to rounding.
+    /// Each deviation from a pivot and its square rounds, and the steps of their sum, of which the
+    /// shift to the mean takes away an eighth at most, and what the mean's own steps lose.
     pub(super) fn variance(x: &[f64], correction: f64) -> (f64, f64) {
         let (count, steps) = (x.len() as f64, steps(x.len()));
         let mean = x.iter().sum::<f64>() / count;
         let squares: f64 = x.iter().map(|x| (x - mean) * (x - mean)).sum();
         let miss = (steps + 2.0) * U32 * magnitude(x) / count;
-        let error = (steps + 8.0) * U32 * (squares + 3.0 * count * miss * miss);
+        let error = (steps + 8.0) * U32 * (1.15 * squares + 3.0 * count * miss * miss);
         let freedom = (count - correction).max(0.0);
         (squares / freedom, error / freedom)
     }

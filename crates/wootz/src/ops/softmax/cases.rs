@@ -1,31 +1,35 @@
 //! Cases and references.
 
 use crate::{
-    Result, Tensor,
+    DType, Result, Tensor,
     case::{Cases, Expected, Input},
-    cpu::rows::steps,
+    cpu::{math::rough, rows::steps},
     reference::Array,
 };
 
 /// A unit roundoff of `f32`.
 const U: f64 = f32::EPSILON as f64 / 2.0;
+/// What `math::rough` allows.
+const ROUGH: f64 = rough::ULPS * 2.0 * U;
 
 pub(super) fn softmax(cases: &mut Cases) {
-    add(cases, super::softmax, |lane| {
+    add(cases, super::softmax, |dtype, lane| {
         let all = All::of(lane);
         let value = |x: f64| (x - all.max).exp() / all.sum;
-        // The exponent rounds, the exponential is off by two units, so is the scaling; below the
-        // normal range each of the two steps loses half of the least number.
+        // The exponent rounds and its unit is off by a quarter of a unit roundoff, the exponential
+        // is off by three, or as `math::rough` says together with the sum of them, and the scaling
+        // rounds; below the normal range each of the two steps loses half of the least number.
+        let power = if dtype == DType::BF16 { ROUGH } else { 0.0 };
         let error = |x: f64| {
             let depth = (all.max - x).min(104.0);
-            value(x) * (all.error + (depth + 4.0) * U) + f64::from(f32::from_bits(1))
+            value(x) * (all.error + power + (1.25 * depth + 4.0) * U) + f64::from(f32::from_bits(1))
         };
         lane.iter().map(|&x| (value(x), error(x))).collect()
     });
 }
 
 pub(super) fn log_softmax(cases: &mut Cases) {
-    add(cases, super::log_softmax, |lane| {
+    add(cases, super::log_softmax, |_, lane| {
         let all = All::of(lane);
         let value = |x: f64| x - all.max - all.sum.ln();
         // The distance, the logarithm and their difference round.
@@ -54,13 +58,13 @@ impl All {
         All {
             max,
             sum,
-            error: (steps(lane.len()) + 4.0 + depth / sum) * U,
+            error: (steps(lane.len()) + 4.0 + 1.25 * depth / sum) * U,
         }
     }
 }
 
 type Call = fn(&Tensor, isize) -> Result<Tensor>;
-type Reference = fn(&[f64]) -> Vec<(f64, f64)>;
+type Reference = fn(DType, &[f64]) -> Vec<(f64, f64)>;
 
 /// Shapes around vector widths, tiles, strips, and what is kept.
 const SHAPES: &[&[usize]] = &[
@@ -138,8 +142,12 @@ fn add_one(
     let dtype = input.dtype;
     let run = move |x: &[Tensor]| call(&x[0], axis as isize);
     cases.add(label, vec![input], run, move |x| {
-        let values = x[0].map_lanes(axis, |lane| reference(lane).iter().map(|r| r.0).collect());
-        let errors = x[0].map_lanes(axis, |lane| reference(lane).iter().map(|r| r.1).collect());
+        let values = x[0].map_lanes(axis, |lane| {
+            reference(dtype, lane).iter().map(|r| r.0).collect()
+        });
+        let errors = x[0].map_lanes(axis, |lane| {
+            reference(dtype, lane).iter().map(|r| r.1).collect()
+        });
         Expected::within(dtype, values, errors.values)
     });
 }
