@@ -15,6 +15,7 @@ mod cache;
 mod caps;
 pub mod crew;
 mod device;
+pub mod encode;
 mod error;
 mod event;
 mod fingerprint;
