@@ -63,13 +63,14 @@ impl Device {
     }
 
     /// The device of this name, as [`Device::name`] gives it. `best` is [`Device::best`], `cuda`
-    /// the first CUDA device.
+    /// the first CUDA device, `metal` the first Metal device.
     pub fn open(name: &str) -> Result<Device> {
         let name = match name {
             // Known without asking any driver.
             "best" => return Ok(Device::best()),
             "cpu" => return Ok(Device::cpu()),
             "cuda" => "cuda:0",
+            "metal" => "metal:0",
             name => name,
         };
         let devices = Device::list();

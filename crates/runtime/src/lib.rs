@@ -9,7 +9,7 @@ mod backend;
 mod buffer;
 #[cfg(any(
     feature = "emulated",
-    all(not(loom), any(target_os = "linux", windows))
+    all(not(loom), any(target_os = "linux", target_os = "macos", windows))
 ))]
 mod cache;
 mod caps;
@@ -21,6 +21,8 @@ mod event;
 mod fingerprint;
 mod graph;
 pub mod hazard;
+#[cfg(all(not(loom), any(target_os = "linux", target_os = "macos", windows)))]
+mod kept;
 pub mod kernels;
 mod module;
 pub mod plan;

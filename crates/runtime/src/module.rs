@@ -52,7 +52,7 @@ impl Source {
     /// What compiled entry points are found by.
     #[cfg(any(
         feature = "emulated",
-        all(not(loom), any(target_os = "linux", windows))
+        all(not(loom), any(target_os = "linux", target_os = "macos", windows))
     ))]
     pub(crate) fn key(&self) -> (u128, &'static str) {
         (self.module.hash, self.entry)

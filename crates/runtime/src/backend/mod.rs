@@ -6,6 +6,8 @@ pub mod cpu;
 mod cuda;
 #[cfg(feature = "emulated")]
 pub mod emulated;
+#[cfg(all(not(loom), target_os = "macos"))]
+mod metal;
 pub mod null;
 
 use crate::{
@@ -30,7 +32,9 @@ pub(crate) struct Found {
 pub(crate) fn gpus() -> &'static Found {
     #[cfg(all(not(loom), any(target_os = "linux", windows)))]
     return cuda::found();
-    #[cfg(not(all(not(loom), any(target_os = "linux", windows))))]
+    #[cfg(all(not(loom), target_os = "macos"))]
+    return metal::found();
+    #[cfg(not(all(not(loom), any(target_os = "linux", target_os = "macos", windows))))]
     {
         static NONE: Found = Found {
             devices: Vec::new(),

@@ -3,7 +3,6 @@
 use super::{
     driver::{Failure, Handle},
     gpu::Gpu,
-    kept::Kept,
     link::link,
     nvrtc::{OPTIONS, Refusal, nvrtc},
 };
@@ -11,6 +10,7 @@ use crate::{
     cache,
     error::{Error, Result},
     fingerprint::fingerprint,
+    kept::Kept,
     kernels::KernelCache,
     module::Source,
     plan::Plan,

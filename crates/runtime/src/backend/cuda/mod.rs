@@ -69,7 +69,6 @@ mod driver;
 mod ending;
 mod fork;
 mod gpu;
-mod kept;
 mod kernels;
 mod lane;
 mod link;

@@ -17,14 +17,14 @@ const MARK: &[u8; 8] = b"wootz-1\n";
 const HEADER: usize = MARK.len() + size_of::<u128>();
 
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     folder: Option<PathBuf>,
     told: AtomicBool,
 }
 
 impl Kept {
     /// Files in `folder`; nothing is kept when there is none.
-    pub(super) fn new(folder: Option<PathBuf>) -> Kept {
+    pub(crate) fn new(folder: Option<PathBuf>) -> Kept {
         Kept {
             folder,
             told: AtomicBool::new(false),
@@ -32,7 +32,7 @@ impl Kept {
     }
 
     /// The image of `key`, if it is there and whole.
-    pub(super) fn get(&self, key: u128) -> Option<Vec<u8>> {
+    pub(crate) fn get(&self, key: u128) -> Option<Vec<u8>> {
         let path = self.path(key)?;
         let mut file = match fs::read(&path) {
             Ok(file) => file,
@@ -52,7 +52,7 @@ impl Kept {
     }
 
     /// Keeps the image of `key`, if that is possible.
-    pub(super) fn put(&self, key: u128, image: &[u8]) {
+    pub(crate) fn put(&self, key: u128, image: &[u8]) {
         let Some(path) = self.path(key) else {
             return;
         };
@@ -62,19 +62,21 @@ impl Kept {
     }
 
     /// Removes the image of `key`.
-    pub(super) fn forget(&self, key: u128) {
+    pub(crate) fn forget(&self, key: u128) {
         if let Some(path) = self.path(key) {
             // What another process removed first is gone as well.
             let _ = fs::remove_file(path);
         }
     }
 
-    fn path(&self, key: u128) -> Option<PathBuf> {
+    /// Where `key` is kept, if anything is.
+    pub(crate) fn path(&self, key: u128) -> Option<PathBuf> {
         let folder = self.folder.as_ref()?;
         Some(folder.join(format!("{key:032x}")))
     }
 
-    fn tell(&self, path: &Path, trouble: &str) {
+    /// Tells of a trouble, unless one was told already.
+    pub(crate) fn tell(&self, path: &Path, trouble: &str) {
         if !self.told.swap(true, Ordering::Relaxed) {
             eprintln!("wootz: kept kernel {}: {trouble}", path.display());
         }

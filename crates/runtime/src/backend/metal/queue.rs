@@ -1,0 +1,115 @@
+//! A stream's way into the device.
+
+use super::{gpu::Gpu, memory::Memory, track::Track};
+use crate::{
+    backend::{Progress, Queue},
+    buffer::RawMemory,
+    encode::{Load, Trouble},
+    error::{Error, Result, StreamName},
+    hazard::Use,
+    plan::{Binding, Body, Plan},
+    stream::StreamShared,
+    timeline::{Fault, Ticket, Timeline},
+};
+use smallvec::SmallVec;
+use std::ptr;
+
+pub(super) struct MetalQueue {
+    pub(super) gpu: &'static Gpu,
+    pub(super) track: &'static Track,
+}
+
+impl MetalQueue {
+    fn broken(&self, fault: &Fault) -> Error {
+        Error::Fault {
+            stream: StreamName {
+                device: self.gpu.name.clone(),
+                index: self.track.index,
+            },
+            message: fault.to_string(),
+        }
+    }
+}
+
+/// The bytes that a plan may touch through a binding.
+fn use_of(binding: &Binding<'_>) -> Use {
+    let memory = binding.buffer.memory();
+    Use {
+        buffer: memory.handle as u64,
+        start: binding.offset as u64,
+        end: memory.bytes as u64,
+        access: binding.access,
+    }
+}
+
+impl Queue for MetalQueue {
+    unsafe fn submit(&mut self, plan: &Plan<'_>, timeline: &'static Timeline) -> Result<Progress> {
+        let (gpu, track) = (self.gpu, self.track);
+        gpu.check()?;
+        track.serve(timeline);
+        let Body::Source(source) = plan.kernel.body else {
+            return Err(Error::NoKernel {
+                device: gpu.name.clone(),
+                kernel: plan.kernel.name,
+            });
+        };
+        // Before the turn: it may compile.
+        let pipeline = gpu.kernels.find(gpu, source)?;
+        let groups = pipeline.groups(gpu, plan)?;
+        if groups == 0 {
+            return Ok(Progress::Done);
+        }
+        let uses: SmallVec<[Use; 6]> = plan.bindings.iter().map(use_of).collect();
+        let load = Load {
+            uses: &uses,
+            bytes: plan.cost.bytes,
+        };
+        let crowded = || gpu.make_room();
+        let submitted = track
+            .lane
+            .submit(timeline, &gpu.room, load, crowded, |encoder| {
+                // SAFETY: passed on from the caller; the pipeline was found by the plan's source.
+                unsafe { encoder.dispatch(pipeline, plan, groups) };
+            });
+        let ticket = submitted.map_err(|trouble| match trouble {
+            Trouble::Open(error) => error,
+            Trouble::Fault(fault) => self.broken(&fault),
+        })?;
+        for binding in &plan.bindings {
+            // SAFETY: memory of this device, which the plan's buffer keeps.
+            let memory = unsafe { Memory::of(binding.buffer.memory()) };
+            memory.used_by(track.index, ticket);
+        }
+        Ok(Progress::Running(ticket))
+    }
+
+    fn wait_for(&mut self, producer: &'static StreamShared, ticket: Ticket) -> Result<()> {
+        let (gpu, track) = (self.gpu, self.track);
+        let Some(other) = gpu.track(producer.index) else {
+            return Ok(());
+        };
+        other.observe(gpu, &producer.timeline, ticket);
+        if !producer.timeline.is_done(ticket) {
+            track.lane.wait_for(&other.lane, producer.index, ticket);
+        }
+        Ok(())
+    }
+
+    unsafe fn upload(
+        &mut self,
+        memory: RawMemory,
+        bytes: &[u8],
+        timeline: &'static Timeline,
+    ) -> Result<Progress> {
+        self.track.serve(timeline);
+        // SAFETY: memory of this device, which the caller keeps.
+        let shared = unsafe { Memory::of(memory) };
+        if let Some(ticket) = shared.in_use(timeline) {
+            let finished = self.track.finish(self.gpu, timeline, ticket);
+            finished.map_err(|fault| self.broken(&fault))?;
+        }
+        // SAFETY: the caller vouches for the length; no work uses the memory any more.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), memory.host, bytes.len()) };
+        Ok(Progress::Done)
+    }
+}
