@@ -1,6 +1,7 @@
 //! Every kernel passes the lint: clang as C++ for OpenCL, whose address spaces are real, and as C++14
-//! with numbered address spaces, where a member function works on thread memory alone. What both
-//! take, Metal's compiler takes.
+//! with numbered address spaces, where a member function works on thread memory alone; and, as C++ for
+//! OpenCL again, through `dialect/metal.h` itself, with what that uses of Metal's library declared in
+//! `tests/metal`. What all take, and `kernel_words.rs`, Metal's compiler takes.
 
 use std::{
     io::Write,
@@ -9,8 +10,27 @@ use std::{
 use wootz::kernels::{Id, flatten, module, modules, residents};
 
 const PASSES: &[(&str, &[&str])] = &[
-    ("C++ for OpenCL", &["-x", "clcpp", "-cl-std=clc++2021"]),
-    ("numbered address spaces", &["-x", "c++", "-std=c++14"]),
+    (
+        "C++ for OpenCL",
+        &["-x", "clcpp", "-cl-std=clc++2021", "-DWOOTZ_LINT"],
+    ),
+    (
+        "numbered address spaces",
+        &["-x", "c++", "-std=c++14", "-DWOOTZ_LINT"],
+    ),
+    (
+        "Metal's own words",
+        &[
+            "-x",
+            "clcpp",
+            "-cl-std=clc++2021",
+            "-D__METAL_VERSION__=310",
+            "-Wno-unknown-attributes",
+            "-Wno-unknown-pragmas",
+            "-I",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/metal"),
+        ],
+    ),
 ];
 
 /// A clang of this machine; its absence is said, because then nothing was checked.
@@ -36,7 +56,7 @@ fn clang() -> Option<String> {
 fn refusal(clang: &str, pass: &[&str], source: &str) -> Option<String> {
     let mut child = Command::new(clang)
         .args(pass)
-        .args(["-DWOOTZ_LINT", "-fsyntax-only", "-"])
+        .args(["-fsyntax-only", "-"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -62,6 +82,31 @@ fn every_kernel_passes() {
                 panic!("{} as {name}:\n{text}", instances[0].name);
             }
         }
+    }
+}
+
+#[test]
+fn what_a_simd_cannot_exchange_is_refused() {
+    let Some(clang) = clang() else { return };
+    let (name, pass) = PASSES[2];
+    let planted = |what: &str| flatten("dialect/dialect.h").unwrap() + what;
+    for (what, taken) in [
+        (
+            "namespace wootz { bf16 f(Place at, bf16 x) { return shuffle(at, x, 1); } }\n",
+            true,
+        ),
+        (
+            "bfloat f(bfloat x) { return metal::simd_shuffle(x, 1); }\n",
+            false,
+        ),
+        (
+            "long f(long x) { return metal::simd_shuffle(x, 1); }\n",
+            false,
+        ),
+        ("float f(float x) { double y = x; return y; }\n", false),
+    ] {
+        let outcome = refusal(&clang, pass, &planted(what));
+        assert_eq!(outcome.is_none(), taken, "{name}: {what}{outcome:?}");
     }
 }
 

@@ -4,10 +4,13 @@
 // Compiled with safe maths, so that bare operators are IEEE's. `device`, `constant` and `thread`
 // are Metal's own words.
 
-#include <metal_simdgroup_matrix>
 #include <metal_stdlib>
 
+#include <metal_simdgroup_matrix>
+
+// Safe maths alone would still fuse; compilers differ in which of the two they know.
 #pragma clang fp contract(off)
+#pragma METAL fp contract(off)
 
 #define scratch threadgroup
 #define FIXED static constant constexpr const
@@ -49,10 +52,14 @@ inline void simd_barrier(Place) {
   metal::simdgroup_barrier(metal::mem_flags::mem_threadgroup);
 }
 
-// Metal shuffles 32 bits at a time; longer values go as two halves.
+// Metal shuffles 32 bits at a time; longer values go as two halves, and bf16 as its bits.
 template <typename T>
 inline T shuffle(Place, T value, u32 from) {
   return metal::simd_shuffle(value, ushort(from));
+}
+template <>
+inline bf16 shuffle(Place, bf16 value, u32 from) {
+  return as_type<bf16>(metal::simd_shuffle(as_type<u16>(value), ushort(from)));
 }
 template <>
 inline u64 shuffle(Place, u64 value, u32 from) {
@@ -179,11 +186,15 @@ template <typename T, u32 TM, u32 TN> struct SimdTile {
 };
 template <typename T, u32 TM, u32 TN>
 inline f32 get(thread const SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e) {
-  return tile.at[i][j].thread_elements()[e];
+  return e == 0 ? tile.at[i][j].thread_elements()[0] : tile.at[i][j].thread_elements()[1];
 }
 template <typename T, u32 TM, u32 TN>
 inline void set(thread SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e, f32 value) {
-  tile.at[i][j].thread_elements()[e] = value;
+  if (e == 0) {
+    tile.at[i][j].thread_elements()[0] = value;
+  } else {
+    tile.at[i][j].thread_elements()[1] = value;
+  }
 }
 
 template <typename T> inline Block block_of(scratch const T* from) {
