@@ -16,16 +16,21 @@ fn every_listed_device_opens_by_its_name() {
 
 #[test]
 fn a_gpu_that_is_not_listed_has_its_reason() {
-    match Device::open("cuda") {
-        Ok(device) => assert_eq!(device.name(), "cuda:0"),
-        Err(Error::UnknownDevice { name, available }) => {
-            assert_eq!(name, "cuda:0");
-            assert!(available.iter().any(|device| device == "cpu"));
-            if cfg!(any(target_os = "linux", windows)) {
-                assert!(Device::absent().iter().any(|why| why.starts_with("cuda")));
+    for (family, built) in [
+        ("cuda", cfg!(any(target_os = "linux", windows))),
+        ("metal", cfg!(target_os = "macos")),
+    ] {
+        let first = format!("{family}:0");
+        match Device::open(family) {
+            Ok(device) => assert_eq!(device.name(), first),
+            Err(Error::UnknownDevice { name, available }) => {
+                assert_eq!(name, first);
+                assert!(available.iter().any(|device| device == "cpu"));
+                let said = Device::absent().iter().any(|why| why.starts_with(family));
+                assert_eq!(said, built, "{:?}", Device::absent());
             }
+            Err(other) => panic!("{other}"),
         }
-        Err(other) => panic!("{other}"),
     }
 }
 
