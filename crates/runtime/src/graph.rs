@@ -1,10 +1,16 @@
 //! Graphs: a stream's plans, recorded once and replayed with new inputs.
 //!
 //! While a stream records, nothing runs: what the steps would write are placeholders with no
-//! memory. A replay gives each placeholder fresh memory of the replaying stream, and frees it
-//! after its last use, so that many threads can replay one graph at once.
+//! memory. When the recording ends, placeholders that are never needed at once get one *block*
+//! between them ([`lifetimes`]), and each step learns which earlier ones it must come after
+//! ([`order`]). A replay gives each block fresh memory of the replaying stream, so that many
+//! threads can replay one graph at once.
+
+mod lifetimes;
+mod order;
 
 use crate::{
+    backend::BareCalls,
     buffer::Buffer,
     device::Device,
     error::{Error, Result},
@@ -12,44 +18,66 @@ use crate::{
     stream::Stream,
 };
 use smallvec::SmallVec;
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 /// A recorded sequence of plans.
 #[derive(Debug)]
 pub struct Graph {
     device: Device,
+    /// What backends know the graph by, as long as it lives.
+    identity: Arc<()>,
     inputs: Vec<usize>,
-    temporaries: Vec<usize>,
+    /// Bytes of the memory that each replay allocates.
+    blocks: Vec<usize>,
     constants: Vec<Buffer>,
     steps: Vec<Step>,
     outputs: Vec<Slot>,
+    /// What the steps write.
+    written: Vec<Slot>,
+    /// The kernel that may refuse elements, if there is one.
+    refuses: Option<&'static str>,
 }
 
 /// Where a replay finds a buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Slot {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Slot {
     Input(usize),
     Constant(usize),
-    Temporary(usize),
+    Block(usize),
+    /// Where the replaying stream's kernels note what they refuse.
+    Mark,
 }
 
 #[derive(Debug)]
-struct Step {
-    kernel: Kernel,
-    grid: Grid,
-    cost: Cost,
-    scratch: usize,
-    params: Params,
-    bindings: SmallVec<[(Slot, usize, Access); 6]>,
-    /// Temporaries that no later step uses.
-    last: SmallVec<[usize; 2]>,
+pub(crate) struct Step {
+    pub(crate) kernel: Kernel,
+    pub(crate) grid: Grid,
+    pub(crate) cost: Cost,
+    pub(crate) scratch: usize,
+    pub(crate) params: Params,
+    pub(crate) bindings: SmallVec<[Bound; 6]>,
+    /// The earlier steps that must be done before this one; what those wait for is left out.
+    pub(crate) after: SmallVec<[usize; 4]>,
 }
 
-/// A recording in progress.
+/// A binding of a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    pub(crate) slot: Slot,
+    pub(crate) offset: usize,
+    pub(crate) access: Access,
+}
+
+/// A recording in progress. Until it ends, each temporary has a block of its own.
 pub(crate) struct Recorder {
     slots: HashMap<usize, Slot>,
     /// Handles that keep the identities in `slots` from being used again.
     held: Vec<Buffer>,
+    mark: Option<Buffer>,
     graph: Graph,
 }
 
@@ -62,25 +90,30 @@ impl Recorder {
             .collect();
         let graph = Graph {
             device,
+            identity: Arc::new(()),
             inputs: inputs.iter().map(Buffer::bytes).collect(),
-            temporaries: Vec::new(),
+            blocks: Vec::new(),
             constants: Vec::new(),
             steps: Vec::new(),
             outputs: Vec::new(),
+            written: Vec::new(),
+            refuses: None,
         };
         Recorder {
             slots,
             held: inputs.to_vec(),
+            mark: None,
             graph,
         }
     }
 
     pub(crate) fn push(&mut self, plan: &Plan<'_>) {
-        let bindings = plan
-            .bindings
-            .iter()
-            .map(|b| (self.slot(b.buffer), b.offset, b.access));
-        let bindings = bindings.collect();
+        let bound = |binding: &Binding<'_>| Bound {
+            slot: self.slot(binding.buffer),
+            offset: binding.offset,
+            access: binding.access,
+        };
+        let bindings = plan.bindings.iter().map(bound).collect();
         self.graph.steps.push(Step {
             kernel: plan.kernel,
             grid: plan.grid,
@@ -88,8 +121,20 @@ impl Recorder {
             scratch: plan.scratch,
             params: plan.params,
             bindings,
-            last: SmallVec::new(),
+            after: SmallVec::new(),
         });
+    }
+
+    /// What stands for the place where `kernel` notes what it refuses.
+    pub(crate) fn refusals(&mut self, kernel: &'static str) -> Buffer {
+        self.graph.refuses = Some(kernel);
+        let (slots, device) = (&mut self.slots, self.graph.device);
+        let mark = self.mark.get_or_insert_with(|| {
+            let mark = Buffer::placeholder(device, size_of::<u32>());
+            slots.insert(mark.id(), Slot::Mark);
+            mark
+        });
+        mark.clone()
     }
 
     fn slot(&mut self, buffer: &Buffer) -> Slot {
@@ -97,9 +142,9 @@ impl Recorder {
             return *slot;
         }
         let slot = if buffer.is_recorded() {
-            self.graph.temporaries.push(buffer.bytes());
+            self.graph.blocks.push(buffer.bytes());
             self.held.push(buffer.clone());
-            Slot::Temporary(self.graph.temporaries.len() - 1)
+            Slot::Block(self.graph.blocks.len() - 1)
         } else {
             self.graph.constants.push(buffer.clone());
             Slot::Constant(self.graph.constants.len() - 1)
@@ -110,21 +155,19 @@ impl Recorder {
 
     fn finish(mut self, outputs: &[Buffer]) -> Graph {
         self.graph.outputs = outputs.iter().map(|buffer| self.slot(buffer)).collect();
-        let mut seen: Vec<bool> = vec![false; self.graph.temporaries.len()];
-        for output in &self.graph.outputs {
-            if let Slot::Temporary(index) = output {
-                seen[*index] = true;
-            }
-        }
-        for step in self.graph.steps.iter_mut().rev() {
-            for &(slot, ..) in &step.bindings {
-                if let Slot::Temporary(index) = slot
-                    && !std::mem::replace(&mut seen[index], true)
-                {
-                    step.last.push(index);
-                }
-            }
-        }
+        let Graph {
+            blocks,
+            steps,
+            outputs,
+            written,
+            ..
+        } = &mut self.graph;
+        *blocks = lifetimes::share(blocks, steps, outputs);
+        order::order(steps);
+        let bindings = steps.iter().flat_map(|step| &step.bindings);
+        let writes = bindings.filter(|bound| bound.access.writes());
+        let slots: HashSet<Slot> = writes.map(|bound| bound.slot).collect();
+        *written = slots.into_iter().collect();
         self.graph
     }
 }
@@ -166,98 +209,176 @@ impl Graph {
         self.steps.len()
     }
 
-    /// Runs the recorded plans on `stream` with these inputs, each at least as long as recorded.
-    pub fn replay(&self, stream: &Stream, inputs: &[&Buffer]) -> Result<Vec<Buffer>> {
-        self.check(inputs)?;
-        let mut temporaries: Vec<Option<Buffer>> = vec![None; self.temporaries.len()];
-        for step in &self.steps {
-            for &(slot, ..) in &step.bindings {
-                self.fill(stream, &mut temporaries, slot)?;
-            }
-            let plan = self.plan(step, inputs, &temporaries)?;
-            // SAFETY: the recorded plan was vouched for, and every buffer is as long as the one
-            // it stands for.
-            unsafe { stream.submit(&plan)? };
-            drop(plan);
-            for &index in &step.last {
-                temporaries[index] = None;
-            }
-        }
-        self.outputs
-            .iter()
-            .map(|&slot| {
-                self.fill(stream, &mut temporaries, slot)?;
-                self.find(inputs, &temporaries, slot)
-                    .cloned()
-                    .ok_or(Error::Recorded)
-            })
-            .collect()
+    /// The device that the graph was recorded for.
+    pub fn device(&self) -> Device {
+        self.device
     }
 
-    fn plan<'a>(
-        &'a self,
-        step: &Step,
-        inputs: &[&'a Buffer],
-        live: &'a [Option<Buffer>],
-    ) -> Result<Plan<'a>> {
-        let bindings = step.bindings.iter().map(|&(slot, offset, access)| {
-            Some(Binding {
-                buffer: self.find(inputs, live, slot)?,
-                offset,
-                access,
-            })
-        });
-        Ok(Plan {
-            kernel: step.kernel,
-            grid: step.grid,
-            cost: step.cost,
-            scratch: step.scratch,
-            params: step.params,
-            bindings: bindings.collect::<Option<_>>().ok_or(Error::Recorded)?,
+    /// Runs the recorded plans on `stream` with these inputs, each at least as long as recorded.
+    pub fn replay(&self, stream: &Stream, inputs: &[&Buffer]) -> Result<Vec<Buffer>> {
+        let memory = self.memory(stream, inputs)?;
+        let run = self.run(inputs, &memory);
+        // SAFETY: the recorded plans were vouched for, and every buffer is as long as the one it
+        // stands for.
+        unsafe { stream.replay(&run)? };
+        let outputs = self.outputs.iter();
+        Ok(outputs.map(|&slot| run.buffer(slot).clone()).collect())
+    }
+
+    /// The driver's own calls for what a replay would do with these inputs now: nothing of this
+    /// library between the caller and the driver. They write memory of their own, over and over,
+    /// and are there to be compared with. Nothing where no driver is asked.
+    pub fn bare(&self, stream: &Stream, inputs: &[&Buffer], calls: Calls) -> Result<Option<Bare>> {
+        let memory = self.memory(stream, inputs)?;
+        let run = self.run(inputs, &memory);
+        // SAFETY: as for a replay; `Bare` keeps the memory, which nobody else writes.
+        let calls = unsafe { stream.bare(&run, calls)? };
+        let held = inputs.iter().copied().chain(&self.constants).cloned();
+        let held: Vec<Buffer> = held.collect();
+        Ok(calls.map(|calls| Bare {
+            calls,
+            _held: held,
+            _memory: memory,
+        }))
+    }
+
+    /// What a replay on `stream` writes.
+    fn memory(&self, stream: &Stream, inputs: &[&Buffer]) -> Result<Memory> {
+        self.check(inputs)?;
+        let blocks = self.blocks.iter().map(|&bytes| stream.allocate(bytes));
+        Ok(Memory {
+            blocks: blocks.collect::<Result<_>>()?,
+            mark: match self.refuses {
+                Some(kernel) => Some(stream.refusals(kernel)?),
+                None => None,
+            },
         })
     }
 
+    fn run<'a>(&'a self, inputs: &'a [&'a Buffer], memory: &'a Memory) -> Run<'a> {
+        Run {
+            graph: self,
+            inputs,
+            memory,
+        }
+    }
+
     fn check(&self, inputs: &[&Buffer]) -> Result<()> {
-        let lengths: Vec<usize> = inputs.iter().map(|buffer| buffer.bytes()).collect();
-        let fits = lengths.len() == self.inputs.len()
-            && lengths
+        let fits = inputs.len() == self.inputs.len()
+            && inputs
                 .iter()
                 .zip(&self.inputs)
-                .all(|(given, recorded)| given >= recorded);
+                .all(|(given, recorded)| given.bytes() >= *recorded);
         if fits {
             return Ok(());
         }
         let words = |sizes: &[usize]| format!("{} buffers of {sizes:?} bytes", sizes.len());
+        let lengths: Vec<usize> = inputs.iter().map(|buffer| buffer.bytes()).collect();
         Err(Error::GraphInputs {
             expected: words(&self.inputs),
             found: words(&lengths),
         })
     }
+}
 
-    fn fill(&self, stream: &Stream, live: &mut [Option<Buffer>], slot: Slot) -> Result<()> {
-        if let Slot::Temporary(index) = slot
-            && live[index].is_none()
-        {
-            live[index] = Some(stream.allocate(self.temporaries[index])?);
-        }
-        Ok(())
+/// The memory of one replay.
+struct Memory {
+    blocks: SmallVec<[Buffer; 8]>,
+    mark: Option<Buffer>,
+}
+
+/// A graph with the memory of one replay.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    graph: &'a Graph,
+    inputs: &'a [&'a Buffer],
+    memory: &'a Memory,
+}
+
+impl<'a> Run<'a> {
+    /// What the graph is known by.
+    pub(crate) fn identity(&self) -> &'a Arc<()> {
+        &self.graph.identity
     }
 
-    fn find<'a>(
-        &'a self,
-        inputs: &[&'a Buffer],
-        live: &'a [Option<Buffer>],
-        slot: Slot,
-    ) -> Option<&'a Buffer> {
+    pub(crate) fn steps(&self) -> &'a [Step] {
+        &self.graph.steps
+    }
+
+    pub(crate) fn buffer(&self, slot: Slot) -> &'a Buffer {
         match slot {
-            Slot::Input(index) => inputs.get(index).copied(),
-            Slot::Constant(index) => self.constants.get(index),
-            Slot::Temporary(index) => live[index].as_ref(),
+            Slot::Input(index) => self.inputs[index],
+            Slot::Constant(index) => &self.graph.constants[index],
+            Slot::Block(index) => &self.memory.blocks[index],
+            Slot::Mark => {
+                let mark = self.memory.mark.as_ref();
+                mark.expect("made for a graph that has this slot")
+            }
         }
     }
 
-    /// The device that the graph was recorded for.
-    pub fn device(&self) -> Device {
-        self.device
+    /// What may come from other streams.
+    pub(crate) fn given(&self) -> impl Iterator<Item = &'a Buffer> {
+        self.inputs.iter().copied().chain(&self.graph.constants)
+    }
+
+    /// The slots that need not be the same memory in each replay.
+    pub(crate) fn moving(&self) -> impl Iterator<Item = Slot> + use<> {
+        let inputs = (0..self.inputs.len()).map(Slot::Input);
+        let blocks = (0..self.memory.blocks.len()).map(Slot::Block);
+        let mark = self.memory.mark.is_some().then_some(Slot::Mark);
+        inputs.chain(blocks).chain(mark)
+    }
+
+    /// What the steps write.
+    pub(crate) fn written(&self) -> impl Iterator<Item = &'a Buffer> {
+        let run = *self;
+        self.graph.written.iter().map(move |&slot| run.buffer(slot))
+    }
+
+    /// A step as a plan of its own.
+    pub(crate) fn plan(&self, step: &Step) -> Plan<'a> {
+        let bindings = step.bindings.iter().map(|bound| Binding {
+            buffer: self.buffer(bound.slot),
+            offset: bound.offset,
+            access: bound.access,
+        });
+        Plan {
+            kernel: step.kernel,
+            grid: step.grid,
+            cost: step.cost,
+            scratch: step.scratch,
+            params: step.params,
+            bindings: bindings.collect(),
+        }
+    }
+}
+
+/// Which of the driver's calls [`Graph::bare`] makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calls {
+    /// A launch for each step.
+    Launches,
+    /// One launch of a graph of the driver's, a step behind the other.
+    Graph,
+}
+
+/// What [`Graph::bare`] gives.
+pub struct Bare {
+    calls: Box<dyn BareCalls>,
+    _held: Vec<Buffer>,
+    _memory: Memory,
+}
+
+impl Bare {
+    /// Makes the calls `times` times, then the one that waits for all of them.
+    pub fn run(&mut self, times: usize) -> Result<()> {
+        self.calls.run(times)
+    }
+}
+
+impl fmt::Debug for Bare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bare").finish_non_exhaustive()
     }
 }

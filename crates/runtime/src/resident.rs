@@ -49,12 +49,15 @@ impl Resident {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum Submission {
-    /// Small plans through the ring where it is welcome, others by launches.
+    /// Recorded graphs whole; of other plans small ones through the ring where it is welcome, the
+    /// rest by launches.
     Auto,
-    /// Each plan by a launch. The default until the kernels of the library have gone through the
-    /// ring as long as through launches.
-    #[default]
+    /// Each plan by a launch, those of a recorded graph too.
     Launch,
+    /// Recorded graphs whole, other plans by launches. The default until the kernels of the library
+    /// have gone through the ring as long as through launches.
+    #[default]
+    Graph,
     /// Small plans through the ring, also where `Auto` would keep off it.
     Ring,
 }
@@ -64,8 +67,14 @@ impl Submission {
     pub const NAMES: &'static [(&'static str, Submission)] = &[
         ("auto", Submission::Auto),
         ("launch", Submission::Launch),
+        ("graph", Submission::Graph),
         ("ring", Submission::Ring),
     ];
+
+    /// Whether a recorded graph goes to the device whole.
+    pub(crate) fn takes_graphs(self) -> bool {
+        matches!(self, Submission::Auto | Submission::Graph)
+    }
 
     /// The way of this name.
     pub fn named(name: &str) -> Option<Submission> {

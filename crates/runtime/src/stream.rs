@@ -9,6 +9,8 @@
 //! shared(wootz_runtime::Stream::new(wootz_runtime::Device::cpu()).unwrap());
 //! ```
 
+mod replay;
+
 use crate::{
     backend::{Progress, Queue},
     buffer::{Block, Buffer, Origin},
@@ -332,18 +334,23 @@ impl Stream {
     /// a buffer's ticket counts on its home stream, so work elsewhere could not be told by it.
     fn check(&self, binding: &Binding<'_>) -> Result<()> {
         let buffer = binding.buffer;
-        if buffer.device() != self.device() {
-            return Err(Error::WrongDevice {
-                found: buffer.device().name().to_owned(),
-                expected: self.device().name().to_owned(),
-            });
-        }
+        self.check_device(buffer)?;
         if binding.access.writes() && !buffer.is_home(self.shared()) && !buffer.is_recorded() {
             return Err(Error::WrongStream {
                 stream: self.shared().name(),
             });
         }
         Ok(())
+    }
+
+    fn check_device(&self, buffer: &Buffer) -> Result<()> {
+        if buffer.device() == self.device() {
+            return Ok(());
+        }
+        Err(Error::WrongDevice {
+            found: buffer.device().name().to_owned(),
+            expected: self.device().name().to_owned(),
+        })
     }
 
     /// Makes the stream wait, on the device, for the producer of a buffer from elsewhere.
@@ -399,10 +406,10 @@ impl Stream {
 
     /// A `u32` for `kernel` to note in what it refuses: the greatest of `u32::MAX - element` for
     /// each element that it cannot use. What is noted is reported by [`Stream::synchronize`] and
-    /// [`Stream::report_refusals`]; what a replayed graph's kernels note is not.
+    /// [`Stream::report_refusals`]. In a recording it stands for that of the replaying stream.
     pub fn refusals(&self, kernel: &'static str) -> Result<Buffer> {
-        if self.core().recorder.is_some() {
-            return self.allocate(size_of::<u32>());
+        if let Some(recorder) = &mut self.core().recorder {
+            return Ok(recorder.refusals(kernel));
         }
         let known = self.core().refusals.mark.clone();
         if let Some(mark) = known {

@@ -1,7 +1,8 @@
 //! Graphs: a computation recorded once and replayed with new inputs.
 
 use crate::{Error, Layout, Result, Shape, Stream, Tensor, dtype::DType};
-use wootz_runtime::{self as runtime, Buffer};
+use smallvec::SmallVec;
+use wootz_runtime::{self as runtime, Bare, Buffer, Calls};
 
 /// A recorded computation: what a function of tensors submitted, without the function.
 ///
@@ -62,10 +63,8 @@ impl Graph {
     /// Runs the recorded computation on `stream` with these inputs, which have the element types
     /// and shapes of those it was recorded with. Many threads may replay one graph at once.
     pub fn replay(&self, stream: &Stream, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-        self.check(inputs)?;
-        let whole: Result<Vec<Tensor>> = stream.enter(|| inputs.iter().map(|x| own(x)).collect());
-        let whole = whole?;
-        let buffers: Vec<&Buffer> = whole.iter().map(Tensor::buffer).collect();
+        let whole = self.whole(stream, inputs)?;
+        let buffers: SmallVec<[&Buffer; 4]> = whole.iter().map(Tensor::buffer).collect();
         let made = self.plans.replay(stream, &buffers)?;
         Ok(made
             .into_iter()
@@ -74,19 +73,31 @@ impl Graph {
             .collect())
     }
 
+    /// The driver's own calls for a replay with these inputs: what this library is compared with
+    /// ([`runtime::Graph::bare`]). Nothing where no driver is asked.
+    pub fn bare(&self, stream: &Stream, inputs: &[&Tensor], calls: Calls) -> Result<Option<Bare>> {
+        let whole = self.whole(stream, inputs)?;
+        let buffers: SmallVec<[&Buffer; 4]> = whole.iter().map(Tensor::buffer).collect();
+        Ok(self.plans.bare(stream, &buffers, calls)?)
+    }
+
+    /// The inputs, each as its recording saw it.
+    fn whole(&self, stream: &Stream, inputs: &[&Tensor]) -> Result<SmallVec<[Tensor; 4]>> {
+        self.check(inputs)?;
+        stream.enter(|| inputs.iter().map(|x| own(x)).collect())
+    }
+
     /// How many plans a replay submits.
     pub fn steps(&self) -> usize {
         self.plans.steps()
     }
 
     fn check(&self, inputs: &[&Tensor]) -> Result<()> {
-        let found: Vec<_> = inputs
-            .iter()
-            .map(|tensor| (tensor.dtype(), tensor.shape()))
-            .collect();
-        if found == self.inputs {
+        let found = || inputs.iter().map(|x| (x.dtype(), x.shape()));
+        if found().eq(self.inputs.iter().copied()) {
             return Ok(());
         }
+        let found: Vec<_> = found().collect();
         let words = |inputs: &[(DType, Shape)]| {
             let inputs = inputs
                 .iter()

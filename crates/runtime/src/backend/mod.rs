@@ -15,6 +15,7 @@ use crate::{
     caps::Caps,
     device::Device,
     error::Result,
+    graph::{Calls, Run},
     plan::Plan,
     resident::{Residence, Submission},
     stream::StreamShared,
@@ -108,6 +109,28 @@ pub(crate) trait Queue: Send {
     /// As for [`crate::Stream::submit`].
     unsafe fn submit(&mut self, plan: &Plan<'_>, timeline: &'static Timeline) -> Result<Progress>;
 
+    /// Runs the steps of a recorded graph under one ticket, after all that was submitted before, if
+    /// the device takes graphs whole. Nothing has happened when it does not.
+    ///
+    /// # Safety
+    /// As for [`crate::Stream::submit`], for each step. A step finds done what comes before it by
+    /// the graph's order.
+    unsafe fn replay(
+        &mut self,
+        _run: &Run<'_>,
+        _timeline: &'static Timeline,
+    ) -> Result<Option<Progress>> {
+        Ok(None)
+    }
+
+    /// The driver's calls for what a replay would do, where there is a driver.
+    ///
+    /// # Safety
+    /// As for `replay`, whenever the calls are made.
+    unsafe fn bare(&mut self, _run: &Run<'_>, _calls: Calls) -> Result<Option<Box<dyn BareCalls>>> {
+        Ok(None)
+    }
+
     /// Makes later plans wait for `ticket` of another stream, without blocking the host.
     fn wait_for(&mut self, producer: &'static StreamShared, ticket: Ticket) -> Result<()>;
 
@@ -126,6 +149,12 @@ pub(crate) trait Queue: Send {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.host, bytes.len()) };
         Ok(Progress::Done)
     }
+}
+
+/// Driver calls that do the work of a graph, with nothing around them.
+pub(crate) trait BareCalls: Send {
+    /// Makes them `times` times, and waits.
+    fn run(&mut self, times: usize) -> Result<()>;
 }
 
 /// How far a submitted plan is when its submission returns.

@@ -5,8 +5,9 @@
 //! need not be. Here all symbols are looked up once, and a status is a number.
 
 use cudarc::driver::sys::{
-    CUcontext, CUdevice, CUdeviceptr, CUevent, CUfunction, CUlinkState, CUmemPoolProps,
-    CUmemoryPool, CUmodule, CUstream, culib, is_culib_present,
+    CUDA_KERNEL_NODE_PARAMS_v1, CUcontext, CUdevice, CUdeviceptr, CUevent, CUfunction, CUgraph,
+    CUgraphExec, CUgraphNode, CUlinkState, CUmemPoolProps, CUmemoryPool, CUmodule, CUstream, culib,
+    is_culib_present,
 };
 use std::{
     ffi::{CStr, c_char, c_void},
@@ -106,6 +107,7 @@ functions! {
     set_context "cuCtxSetCurrent" (context: CUcontext);
     make_stream "cuStreamCreate" (out: *mut CUstream, flags: u32);
     make_stream_first "cuStreamCreateWithPriority" (out: *mut CUstream, flags: u32, priority: i32);
+    drop_stream "cuStreamDestroy_v2" (stream: CUstream);
     query_stream "cuStreamQuery" (stream: CUstream);
     finish_stream "cuStreamSynchronize" (stream: CUstream);
     await_event "cuStreamWaitEvent" (stream: CUstream, event: CUevent, flags: u32);
@@ -136,6 +138,18 @@ functions! {
     set_function "cuFuncSetAttribute" (function: CUfunction, attribute: u32, value: i32);
     function_attribute "cuFuncGetAttribute" (out: *mut i32, attribute: u32, function: CUfunction);
     fitting "cuOccupancyMaxActiveBlocksPerMultiprocessor" (out: *mut i32, function: CUfunction, lanes: i32, scratch: usize);
+    make_graph "cuGraphCreate" (out: *mut CUgraph, flags: u32);
+    add_node "cuGraphAddKernelNode" (
+        out: *mut CUgraphNode, graph: CUgraph, after: *const CUgraphNode, count: usize,
+        params: *const CUDA_KERNEL_NODE_PARAMS_v1
+    );
+    make_executable "cuGraphInstantiateWithFlags" (out: *mut CUgraphExec, graph: CUgraph, flags: u64);
+    change_node "cuGraphExecKernelNodeSetParams" (
+        executable: CUgraphExec, node: CUgraphNode, params: *const CUDA_KERNEL_NODE_PARAMS_v1
+    );
+    launch_graph "cuGraphLaunch" (executable: CUgraphExec, stream: CUstream);
+    drop_executable "cuGraphExecDestroy" (executable: CUgraphExec);
+    drop_graph "cuGraphDestroy" (graph: CUgraph);
     launch "cuLaunchKernel" (
         function: CUfunction,
         groups_x: u32, groups_y: u32, groups_z: u32,

@@ -13,7 +13,7 @@ use crate::{
     kept::Kept,
     kernels::KernelCache,
     module::Source,
-    plan::Plan,
+    plan::Grid,
 };
 use cudarc::driver::sys::{CUfunc_st, CUmod_st};
 use std::{
@@ -237,20 +237,24 @@ impl Function {
         })
     }
 
-    /// The number of groups, if the device can run the plan's.
-    pub(super) fn groups(&self, gpu: &Gpu, plan: &Plan<'_>) -> Result<u32> {
+    /// The number of groups, if the device can run such a launch of kernel `name`.
+    pub(super) fn groups(
+        &self,
+        gpu: &Gpu,
+        name: &'static str,
+        grid: Grid,
+        scratch: usize,
+    ) -> Result<u32> {
         const MOST_GROUPS: u32 = i32::MAX as u32;
-        let (lanes, groups) = (plan.grid.lanes, plan.grid.units);
+        let (lanes, groups) = (grid.lanes, grid.units);
         let reason = if lanes == 0 || lanes > self.lanes {
             format!(
                 "{lanes} lanes in a group: this kernel has 1 to {}",
                 self.lanes
             )
-        } else if plan.scratch > self.scratch {
-            format!(
-                "{} bytes of scratch: the limit is {}",
-                plan.scratch, self.scratch
-            )
+        } else if scratch > self.scratch {
+            let limit = self.scratch;
+            format!("{scratch} bytes of scratch: the limit is {limit}")
         } else {
             match u32::try_from(groups) {
                 Ok(groups) if groups <= MOST_GROUPS => return Ok(groups),
@@ -259,7 +263,7 @@ impl Function {
         };
         Err(Error::LaunchLimit {
             device: gpu.identity.name.clone(),
-            kernel: plan.kernel.name,
+            kernel: name,
             reason,
         })
     }

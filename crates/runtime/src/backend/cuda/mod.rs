@@ -58,6 +58,10 @@
 //! and only then calls NVRTC, which is loaded at that moment. One module's compile keeps nobody
 //! waiting who wants another.
 //!
+//! # Graphs
+//!
+//! A recorded graph is replayed by one call of the driver's ([`graph`]), under one ticket.
+//!
 //! # The ring
 //!
 //! Small plans take a way without the driver: through a [ring](ring) in pinned memory to a kernel
@@ -69,8 +73,10 @@ mod driver;
 mod ending;
 mod fork;
 mod gpu;
+mod graph;
 mod kernels;
 mod lane;
+mod launch;
 mod link;
 mod marks;
 mod nvrtc;

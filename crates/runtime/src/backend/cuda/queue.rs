@@ -3,22 +3,25 @@
 use super::{
     driver::{Failure, Handle},
     gpu::Gpu,
+    graph::{Alone, Graphs},
     lane::Lane,
+    launch::{Launch, addresses},
     pinned::Pinned,
     ring::{Ring, small},
 };
 use crate::{
-    backend::{Progress, Queue},
+    backend::{BareCalls, Progress, Queue},
     buffer::RawMemory,
     error::{Error, Result},
-    plan::{Body, Plan},
+    graph::{Calls, Run},
+    plan::Plan,
     stream::StreamShared,
     sync::Spin,
     timeline::{Ticket, Timeline},
 };
 use cudarc::driver::sys::{CUdeviceptr, CUevent_st};
 use smallvec::SmallVec;
-use std::{ffi::c_void, ptr, thread, time::Duration};
+use std::{ptr, thread, time::Duration};
 
 /// Submissions from one of the owner's marks to the next.
 const MARK_EVERY: u64 = 64;
@@ -40,13 +43,7 @@ pub(super) struct CudaQueue {
     staging: Option<Staging>,
     /// Made when a plan first takes that way.
     ring: Option<Box<Ring>>,
-}
-
-/// The addresses that a plan's kernel is given.
-pub(super) fn addresses(plan: &Plan<'_>) -> impl Iterator<Item = CUdeviceptr> {
-    let address = |memory: RawMemory, offset: usize| (memory.handle + offset) as CUdeviceptr;
-    let bindings = plan.bindings.iter();
-    bindings.map(move |binding| address(binding.buffer.memory(), binding.offset))
+    graphs: Graphs,
 }
 
 /// How a plan took the ring.
@@ -81,6 +78,7 @@ impl CudaQueue {
             awaited: SmallVec::new(),
             staging: None,
             ring: None,
+            graphs: Graphs::new(),
         })
     }
 
@@ -177,36 +175,12 @@ impl CudaQueue {
     /// # Safety
     /// As for [`Stream::submit`](crate::Stream::submit).
     unsafe fn launch(&self, plan: &Plan<'_>) -> Result<()> {
-        let Body::Source(source) = plan.kernel.body else {
-            return Err(Error::NoKernel {
-                device: self.gpu.identity.name.clone(),
-                kernel: plan.kernel.name,
-            });
-        };
-        let function = self.gpu.kernels.find(self.gpu, source)?;
-        let groups = function.groups(self.gpu, plan)?;
-        if groups == 0 {
+        let (gpu, stream) = (self.gpu, self.lane.stream);
+        let Some(launch) = Launch::of(gpu, plan.kernel, plan.grid, plan.scratch)? else {
             return Ok(());
-        }
-        let mut addresses: SmallVec<[CUdeviceptr; 8]> = addresses(plan).collect();
-        let mut arguments: SmallVec<[*mut c_void; 9]> = addresses
-            .iter_mut()
-            .map(|address| ptr::from_mut(address).cast())
-            .collect();
-        // The driver only reads: the struct's bytes go to the kernel by value.
-        arguments.push(plan.params.bytes().as_ptr().cast_mut().cast());
-        let (lanes, scratch) = (plan.grid.lanes, plan.scratch as u32);
-        let (function, stream) = (function.handle.0, self.lane.stream.0);
-        let (arguments, none) = (arguments.as_mut_ptr(), ptr::null_mut());
-        // SAFETY: the caller vouches that bindings and parameters are the kernel's, in its order,
-        // as `dialect/cuda.h` has them; the driver copies them before it returns.
-        let launched = unsafe {
-            let driver = self.gpu.driver;
-            driver.launch(
-                function, groups, 1, 1, lanes, 1, 1, scratch, stream, arguments, none,
-            )
         };
-        self.gpu.attempt(launched)
+        // SAFETY: passed on from the caller.
+        gpu.attempt(unsafe { launch.launch(gpu, stream, addresses(plan), &plan.params) })
     }
 }
 
@@ -227,6 +201,32 @@ impl Queue for CudaQueue {
             return launched.map(|()| Progress::Running(ticket));
         }
         launched.map(|()| Progress::Running(self.issue(timeline)))
+    }
+
+    unsafe fn replay(
+        &mut self,
+        run: &Run<'_>,
+        timeline: &'static Timeline,
+    ) -> Result<Option<Progress>> {
+        if !self.gpu.executor.way().takes_graphs() {
+            return Ok(None);
+        }
+        self.lane.serve(timeline);
+        self.enter_stream()?;
+        // SAFETY: passed on from the caller.
+        let launched = unsafe { self.graphs.launch(self.gpu, self.lane.stream, run)? };
+        Ok(launched.then(|| Progress::Running(self.issue(timeline))))
+    }
+
+    unsafe fn bare(&mut self, run: &Run<'_>, calls: Calls) -> Result<Option<Box<dyn BareCalls>>> {
+        self.gpu.enter()?;
+        // Memory of the run may still be on its way from the pool, in the order of this stream.
+        // SAFETY: the stream lives.
+        let finished = unsafe { self.gpu.driver.finish_stream(self.lane.stream.0) };
+        self.gpu.attempt(finished)?;
+        // SAFETY: passed on from the caller.
+        let alone = unsafe { Alone::new(self.gpu, run, calls)? };
+        Ok(Some(Box::new(alone)))
     }
 
     fn wait_for(&mut self, producer: &'static StreamShared, ticket: Ticket) -> Result<()> {

@@ -140,7 +140,7 @@ impl Executor {
     /// Why plans would not take the ring though it were ready.
     fn barred(&self) -> Option<&str> {
         match self.way() {
-            Submission::Launch => Some("every plan is launched, as asked"),
+            Submission::Launch | Submission::Graph => Some("every plan is launched, as asked"),
             Submission::Ring => None,
             Submission::Auto => self.welcome.get_or_init(unwelcome).as_deref(),
         }

@@ -6,7 +6,7 @@ mod welcome;
 
 pub(super) use executor::{Executor, Ready};
 
-use super::{gpu::Gpu, lane::Lane, queue::addresses};
+use super::{gpu::Gpu, lane::Lane, launch::addresses};
 use crate::{
     plan::{Body, Cost, Plan},
     ring::{Frame, Presence, Producer, SLOTS, Work, look_after},

@@ -1,0 +1,347 @@
+//! Recorded graphs as graphs of the driver's: a replay is one call.
+//!
+//! A stream has an *instance* of each graph that is replayed on it, made the first time. Its nodes
+//! hold the addresses that they were given last. Who replays over and over finds the same memory in
+//! the stream's pool, and then nothing is to be done but the call. Where memory has moved, the
+//! nodes that use it are given the new address first; that concerns later launches of the instance
+//! and leaves those under way alone.
+//!
+//! Nodes come after those that the graph's order names, so that branches run side by side.
+
+use super::{
+    driver::{Driver, Failure, Handle},
+    gpu::Gpu,
+    lane::make_stream,
+    launch::Launch,
+};
+use crate::{
+    backend::BareCalls,
+    error::Result,
+    graph::{Calls, Run, Slot, Step},
+    plan::Params,
+};
+use cudarc::driver::sys::{CUdeviceptr, CUgraph_st, CUgraphExec_st, CUgraphNode_st, CUstream_st};
+use smallvec::SmallVec;
+use std::{
+    ptr,
+    sync::{Arc, Weak},
+};
+
+/// Graphs that a stream has instances of at once.
+const MOST: usize = 32;
+
+/// The instances of one stream.
+pub(super) struct Graphs(Vec<Known>);
+
+struct Known {
+    /// The graph's identity. Held, so that no other graph gets the same address.
+    of: Weak<()>,
+    /// None where the driver made none: the steps are launched then.
+    instance: Option<Instance>,
+}
+
+/// What the nodes come after.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// What the graph says.
+    AsNeeded,
+    /// The node before.
+    Chain,
+}
+
+/// A graph of the driver's that can be launched.
+struct Instance {
+    driver: &'static Driver,
+    graph: Handle<CUgraph_st>,
+    executable: Handle<CUgraphExec_st>,
+    /// The node of each step that has groups.
+    nodes: Vec<Option<Node>>,
+    /// Where the memory was that moves from replay to replay.
+    places: Vec<(Slot, CUdeviceptr)>,
+}
+
+struct Node {
+    handle: Handle<CUgraphNode_st>,
+    launch: Launch,
+}
+
+fn place(run: &Run<'_>, slot: Slot) -> CUdeviceptr {
+    run.buffer(slot).memory().handle as CUdeviceptr
+}
+
+fn addresses(run: &Run<'_>, step: &Step) -> impl Iterator<Item = CUdeviceptr> {
+    let bound = step.bindings.iter();
+    bound.map(|bound| place(run, bound.slot) + bound.offset as CUdeviceptr)
+}
+
+impl Graphs {
+    pub(super) fn new() -> Graphs {
+        Graphs(Vec::new())
+    }
+
+    /// Launches the graph of `run` on a CUDA stream; `false` when its steps must be.
+    ///
+    /// # Safety
+    /// As for [`Launch::launch`], for each step.
+    pub(super) unsafe fn launch(
+        &mut self,
+        gpu: &Gpu,
+        stream: Handle<CUstream_st>,
+        run: &Run<'_>,
+    ) -> Result<bool> {
+        let known = self.known(gpu, run)?;
+        let Some(instance) = &mut known.instance else {
+            return Ok(false);
+        };
+        // SAFETY: passed on from the caller; the instance is of this graph.
+        let launched = unsafe { instance.launch(stream, run) };
+        match launched {
+            Err(failure) if !failure.is_final() => {
+                known.refused(failure);
+                Ok(false)
+            }
+            outcome => gpu.attempt(outcome).map(|()| true),
+        }
+    }
+
+    fn known(&mut self, gpu: &Gpu, run: &Run<'_>) -> Result<&mut Known> {
+        let of = run.identity();
+        let is_it = |known: &Known| ptr::eq(known.of.as_ptr(), Arc::as_ptr(of));
+        if let Some(index) = self.0.iter().position(is_it) {
+            return Ok(&mut self.0[index]);
+        }
+        self.0.retain(|known| known.of.strong_count() > 0);
+        if self.0.len() == MOST {
+            self.0.remove(0);
+        }
+        let mut known = Known {
+            of: Arc::downgrade(of),
+            instance: None,
+        };
+        match Instance::new(gpu, run, Order::AsNeeded)? {
+            Ok(instance) => known.instance = Some(instance),
+            Err(failure) if failure.is_final() => gpu.attempt(Err(failure))?,
+            Err(failure) => known.refused(failure),
+        }
+        Ok(self.0.push_mut(known))
+    }
+}
+
+impl Known {
+    fn refused(&mut self, failure: Failure) {
+        eprintln!("wootz: a recorded graph is launched step by step: {failure}");
+        self.instance = None;
+    }
+}
+
+impl Instance {
+    fn new(gpu: &Gpu, run: &Run<'_>, order: Order) -> Result<Result<Instance, Failure>> {
+        // First, since it may compile for long, or find that a plan cannot run.
+        let launch = |step: &Step| Launch::of(gpu, step.kernel, step.grid, step.scratch);
+        let launches: Result<Vec<_>> = run.steps().iter().map(launch).collect();
+        Ok(Instance::around(gpu, run, &launches?, order))
+    }
+
+    fn around(
+        gpu: &Gpu,
+        run: &Run<'_>,
+        launches: &[Option<Launch>],
+        order: Order,
+    ) -> Result<Instance, Failure> {
+        let driver = gpu.driver;
+        let (mut graph, mut executable) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: writes one handle, which the instance destroys.
+        unsafe { driver.make_graph(&raw mut graph, 0)? };
+        let mut instance = Instance {
+            driver,
+            graph: Handle(graph),
+            executable: Handle(executable),
+            nodes: Vec::with_capacity(launches.len()),
+            places: run.moving().map(|slot| (slot, place(run, slot))).collect(),
+        };
+        for (step, launch) in run.steps().iter().zip(launches) {
+            let node = launch.map(|launch| instance.add(run, step, launch, order));
+            instance.nodes.push(node.transpose()?);
+        }
+        // SAFETY: writes one handle, which the instance destroys; the graph lives.
+        unsafe { driver.make_executable(&raw mut executable, graph, 0)? };
+        instance.executable = Handle(executable);
+        Ok(instance)
+    }
+
+    /// Adds the node of the next step.
+    fn add(
+        &self,
+        run: &Run<'_>,
+        step: &Step,
+        launch: Launch,
+        order: Order,
+    ) -> Result<Node, Failure> {
+        let mut after: SmallVec<[*mut CUgraphNode_st; 4]> = SmallVec::new();
+        match order {
+            Order::AsNeeded => step
+                .after
+                .iter()
+                .for_each(|&earlier| self.wait_for(run, earlier, &mut after)),
+            Order::Chain => {
+                let last = self.nodes.iter().rev().flatten().next();
+                after.extend(last.map(|node| node.handle.0));
+            }
+        }
+        let mut node = ptr::null_mut();
+        let graph = self.graph.0;
+        launch.as_node(addresses(run, step), &step.params, |params| {
+            // SAFETY: writes one handle, which the graph owns; the driver copies the parameters.
+            unsafe {
+                let (first, count) = (after.as_ptr(), after.len());
+                self.driver
+                    .add_node(&raw mut node, graph, first, count, params)
+            }
+        })?;
+        Ok(Node {
+            handle: Handle(node),
+            launch,
+        })
+    }
+
+    /// Collects the nodes of a step, or, if it has none, of those that it comes after.
+    fn wait_for(
+        &self,
+        run: &Run<'_>,
+        earlier: usize,
+        after: &mut SmallVec<[*mut CUgraphNode_st; 4]>,
+    ) {
+        match &self.nodes[earlier] {
+            Some(node) if after.contains(&node.handle.0) => {}
+            Some(node) => after.push(node.handle.0),
+            None => {
+                let before = run.steps()[earlier].after.iter();
+                before.for_each(|&earlier| self.wait_for(run, earlier, after));
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Launch::launch`], for each step; the graph of `run` is this instance's.
+    unsafe fn launch(&mut self, stream: Handle<CUstream_st>, run: &Run<'_>) -> Result<(), Failure> {
+        self.follow(run)?;
+        // SAFETY: passed on from the caller; nodes have the memory of this run.
+        unsafe { self.driver.launch_graph(self.executable.0, stream.0) }
+    }
+
+    /// Gives the nodes the memory of this run.
+    fn follow(&mut self, run: &Run<'_>) -> Result<(), Failure> {
+        let mut moved: SmallVec<[Slot; 16]> = SmallVec::new();
+        for (slot, last) in &mut self.places {
+            let now = place(run, *slot);
+            if std::mem::replace(last, now) != now {
+                moved.push(*slot);
+            }
+        }
+        if moved.is_empty() {
+            return Ok(());
+        }
+        for (step, node) in run.steps().iter().zip(&self.nodes) {
+            let Some(Node { handle, launch }) = node else {
+                continue;
+            };
+            if !step.bindings.iter().any(|b| moved.contains(&b.slot)) {
+                continue;
+            }
+            launch.as_node(addresses(run, step), &step.params, |params| {
+                // SAFETY: the executable and the node live and belong together; only arguments
+                // differ, which the driver copies.
+                unsafe { self.driver.change_node(self.executable.0, handle.0, params) }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // SAFETY: the instance's own; the driver ends launches that are under way first. A failure
+        // means that the device is gone, and with it what is to be destroyed.
+        unsafe {
+            if !self.executable.0.is_null() {
+                let _ = self.driver.drop_executable(self.executable.0);
+            }
+            let _ = self.driver.drop_graph(self.graph.0);
+        }
+    }
+}
+
+/// The calls of [`Graph::bare`](crate::Graph::bare), on a CUDA stream of their own.
+pub(super) struct Alone {
+    gpu: &'static Gpu,
+    stream: Handle<CUstream_st>,
+    what: What,
+}
+
+enum What {
+    Launches(Vec<(Launch, SmallVec<[CUdeviceptr; 8]>, Params)>),
+    Graph(Box<Instance>),
+}
+
+impl Alone {
+    /// # Safety
+    /// As for [`Launch::launch`], for each step, whenever the calls are made.
+    pub(super) unsafe fn new(gpu: &'static Gpu, run: &Run<'_>, calls: Calls) -> Result<Alone> {
+        let what = match calls {
+            Calls::Graph => {
+                let instance = Instance::new(gpu, run, Order::Chain)?;
+                What::Graph(Box::new(gpu.attempt(instance)?))
+            }
+            Calls::Launches => {
+                let mut launches = Vec::new();
+                for step in run.steps() {
+                    let launch = Launch::of(gpu, step.kernel, step.grid, step.scratch)?;
+                    let with_memory =
+                        launch.map(|launch| (launch, addresses(run, step).collect(), step.params));
+                    launches.extend(with_memory);
+                }
+                What::Launches(launches)
+            }
+        };
+        Ok(Alone {
+            gpu,
+            stream: gpu.attempt(make_stream(gpu.driver))?,
+            what,
+        })
+    }
+
+    fn call(&self) -> Result<(), Failure> {
+        match &self.what {
+            // SAFETY: vouched for by the caller of `new`, whose memory is kept.
+            What::Graph(instance) => unsafe {
+                let driver = self.gpu.driver;
+                driver.launch_graph(instance.executable.0, self.stream.0)
+            },
+            What::Launches(launches) => {
+                launches.iter().try_for_each(|(launch, addresses, params)| {
+                    // SAFETY: as above.
+                    unsafe {
+                        launch.launch(self.gpu, self.stream, addresses.iter().copied(), params)
+                    }
+                })
+            }
+        }
+    }
+}
+
+impl BareCalls for Alone {
+    fn run(&mut self, times: usize) -> Result<()> {
+        self.gpu.enter()?;
+        let called = (0..times).try_for_each(|_| self.call());
+        // SAFETY: the stream lives.
+        let done = called.and_then(|()| unsafe { self.gpu.driver.finish_stream(self.stream.0) });
+        self.gpu.attempt(done)
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // SAFETY: its own, and nothing is under way on it.
+        let _ = unsafe { self.gpu.driver.drop_stream(self.stream.0) };
+    }
+}
