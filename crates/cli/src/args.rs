@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 use wootz::{DType, table};
 
-use crate::environment::VARIABLES;
+use crate::environment::{SUBMISSIONS, VARIABLES};
 use crate::failure::EXIT_CODES;
 use crate::names::one_of;
 use crate::scale::{load, mode};
@@ -39,6 +40,10 @@ fn with_exit_codes(examples: &str) -> String {
     format!("{examples}\n\n{EXIT_CODES}")
 }
 
+fn with_ways(examples: &str) -> String {
+    format!("{examples}\n\nHow work travels to a CUDA device (WOOTZ_SUBMIT):\n{SUBMISSIONS}")
+}
+
 fn with_all(examples: &str) -> String {
     format!("{}\n\n{VARIABLES}", with_exit_codes(examples))
 }
@@ -55,11 +60,12 @@ pub enum Command {
     Worker(Worker),
 }
 
-/// Lists devices, those that are absent and why, and the ops of each by element type.
+/// Lists devices, those that are absent and why, how work travels to them, and the ops of each by
+/// element type.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = with_ways("Examples:
   wootz info
-  wootz info --json | jq .ops.softmax")]
+  wootz info --json | jq .ops.softmax"))]
 pub struct Info {
     /// Print one JSON object per device; `absent` says why a device is not there
     #[arg(long)]
@@ -132,14 +138,31 @@ pub struct Bench {
 /// Every caller runs the same operation over and over and waits for each result. The modes
 /// differ in what callers share:
 ///
-///   own        a stream for each thread, the way Wootz is meant to be used
-///   shared     one stream that all threads take turns on, behind a lock
-///   mutex      a stream for each thread, but one lock around every operation
-///   processes  a process for each caller
+///   own          a stream for each thread, the way Wootz is meant to be used
+///   shared       one stream that all threads take turns on, behind a lock
+///   mutex        a stream for each thread, but one lock around every operation
+///   processes    a process for each caller
+///
+/// and, each with a stream for each thread, in how their work travels:
+///
+///   graph        each call is a recorded graph
+///   batch        several calls for each wait
+///   device-wait  two streams a thread, of which one waits on the device for the other's result
+///   event-wait   the same, but the thread waits for it
+///
+/// On a CUDA device, besides, `own` goes as WOOTZ_SUBMIT says, and there are
+///
+///   launch       each op is launched
+///   ring         small ops go to a kernel that stays on the device
+///   raw          the driver's launch and synchronize, on the same kernels and nothing else: the
+///                limit of launches
+///   raw-graph    the driver's graph launch and synchronize, likewise
 ///
 /// EFFICIENCY is the rate at T threads over T times the same mode's rate at one thread, which
 /// is always measured. Rounds of all modes and thread counts alternate, so that a busy machine
-/// disturbs all of them alike; the table shows medians.
+/// disturbs all of them alike; the table shows medians. GPU is the time of an op's kernels, by
+/// itself, times the rate: how many run at once. Ops of a chain or a batch are counted each;
+/// latencies are those of waits.
 ///
 /// On the CPU an operation runs on its caller's thread alone, unless WOOTZ_THREADS says
 /// otherwise.
@@ -148,10 +171,11 @@ pub struct Bench {
   wootz scale
   wootz scale --op layer --threads 1,2,4
   wootz scale --mode own,mutex --seconds 5 --plot scale.svg
+  wootz scale --mode own,graph,raw-graph --chain 32
   wootz scale --with peers/torch.py --json scale.jsonl
 
 JSON, one object per line: device, op, mode, threads, ops_per_s, speedup, efficiency,
-p50_us, p99_us, p999_us."))]
+p50_us, p99_us, p999_us, ops_per_wait, gpu_share (null where kernels cannot be timed), limit."))]
 pub struct Scale {
     /// Device to share, as `wootz info` names it
     #[arg(long, value_name = "DEVICE", default_value = "best")]
@@ -169,6 +193,12 @@ pub struct Scale {
     /// Modes to compare, or `all`
     #[arg(long, value_name = "MODE,…", value_delimiter = ',', default_value = "all", value_parser = one_of("mode", and_all(mode::names())))]
     pub mode: Vec<&'static str>,
+    /// Ops that are one call, each of the last one's result
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count())]
+    pub chain: usize,
+    /// Calls for each wait in mode `batch`
+    #[arg(long, value_name = "N", default_value = "32", value_parser = count())]
+    pub batch: usize,
     /// A program that does the same work with another library, to stand in the same table;
     /// may be given several times
     #[arg(long = "with", value_name = "PROGRAM")]
@@ -215,6 +245,8 @@ pub struct Worker {
     pub op: &'static str,
     #[arg(long, value_parser = one_of("element type", dtype_names()))]
     pub dtype: &'static str,
+    #[arg(long, default_value = "1", value_parser = count())]
+    pub chain: usize,
 }
 
 pub fn op_names() -> Vec<&'static str> {
@@ -246,6 +278,11 @@ fn shape(text: &str) -> Result<Shape, String> {
     sizes
         .map(Shape)
         .map_err(|_| "a shape is sizes joined by 'x', as in 64x1024".to_owned())
+}
+
+/// A count of ops.
+fn count() -> impl TypedValueParser<Value = usize> {
+    clap::value_parser!(u16).range(1..=4096).map(usize::from)
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

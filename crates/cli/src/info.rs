@@ -5,11 +5,12 @@ use std::io::Write;
 
 use serde::Serialize;
 use wootz::cpu::simd::Level;
-use wootz::runtime::Family;
+use wootz::runtime::{Family, Residence, Submission};
 use wootz::{DType, Device, table};
 
 use crate::args::Info;
 use crate::devices;
+use crate::environment::SUBMISSIONS;
 use crate::failure::Failure;
 use crate::output::{Align, Table, json_lines, print_line};
 
@@ -27,6 +28,10 @@ struct Row {
     host_visible: bool,
     best: bool,
     wootz: &'static str,
+    /// How work travels to the device, as `WOOTZ_SUBMIT` names it. Null where there is one way.
+    submission: Option<&'static str>,
+    /// What there is of kernels that stay on the device.
+    resident: Option<String>,
     ops: BTreeMap<&'static str, Vec<&'static str>>,
 }
 
@@ -53,6 +58,12 @@ pub fn run(args: &Info) -> Result<(), Failure> {
     for Absent { device, absent } in &absent {
         print_line(&format!("\nNo {device}: {absent}"))?;
     }
+    for row in &rows {
+        if let (Some(way), Some(resident)) = (row.submission, &row.resident) {
+            print_line(&format!("\nThe way to {}: {}", row.device, about(way)))?;
+            print_line(&format!("Resident kernels: {resident}"))?;
+        }
+    }
     for (devices, table) in op_tables(&devices) {
         print_line(&format!("\nOps on {}\n", devices.join(", ")))?;
         table.print()?;
@@ -60,8 +71,30 @@ pub fn run(args: &Info) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a way means, as the help of `WOOTZ_SUBMIT` has it.
+fn about(way: &str) -> &str {
+    let ways = SUBMISSIONS.lines().map(str::trim_start);
+    let mut found = ways.filter(|line| line.split(' ').next() == Some(way));
+    found.next().unwrap_or(way)
+}
+
+/// In words.
+fn told(residence: Residence) -> String {
+    match residence {
+        Residence::Absent(why) => format!("none: {why}"),
+        Residence::Coming => "compiled when small work first comes".to_owned(),
+        Residence::Ready {
+            kernels,
+            executors,
+            registers,
+        } => format!("{kernels} for {executors} streams at once, {registers} registers a lane"),
+    }
+}
+
 fn row(device: Device) -> Row {
     let caps = device.caps();
+    let cuda = caps.family == Family::Cuda;
+    let name = |way| Submission::NAMES.iter().find(|(_, known)| *known == way);
     Row {
         device: device.name(),
         product: &caps.product,
@@ -77,6 +110,10 @@ fn row(device: Device) -> Row {
         host_visible: caps.host_visible,
         best: device == Device::best(),
         wootz: env!("CARGO_PKG_VERSION"),
+        submission: cuda
+            .then(|| name(device.submission()).map(|(name, _)| *name))
+            .flatten(),
+        resident: cuda.then(|| told(device.residence())),
         ops: table::rows()
             .map(|row| (row.name, names(row.dtypes_on(device))))
             .filter(|(_, dtypes)| !dtypes.is_empty())

@@ -239,6 +239,9 @@ fn scale_measures_every_mode_and_draws_it() {
         "p50_us",
         "p99_us",
         "p999_us",
+        "ops_per_wait",
+        "gpu_share",
+        "limit",
     ];
     assert_eq!(fields(&json.read()), names);
     let rows = objects(&json.read());
@@ -251,7 +254,7 @@ fn scale_measures_every_mode_and_draws_it() {
             )
         })
         .collect();
-    let expected: Vec<(&str, u64)> = ["own", "shared", "mutex", "processes"]
+    let expected: Vec<(&str, u64)> = ["own", "graph", "batch", "shared", "mutex", "processes"]
         .into_iter()
         .flat_map(|mode| [(mode, 1), (mode, 2)])
         .collect();
@@ -260,9 +263,64 @@ fn scale_measures_every_mode_and_draws_it() {
         let number = |name: &str| row[name].as_f64().expect("a number");
         assert!(number("ops_per_s") > 0.0 && number("p50_us") <= number("p99_us"));
         assert!(number("p99_us") <= number("p999_us"));
+        let calls = if row["mode"] == "batch" { 32 } else { 1 };
+        assert_eq!(row["ops_per_wait"], calls);
+        // Nobody can time the CPU's kernels apart from their calls.
+        assert!(row["gpu_share"].is_null() && row["limit"].is_string());
         assert!((number("efficiency") * number("threads") / number("speedup") - 1.0).abs() < 1e-12);
     }
     assert!(plot.read().starts_with("<svg") && plot.read().contains("processes"));
+    // Modes without a meaning here are named with the reason.
+    for mode in ["ring", "raw", "device-wait"] {
+        let line = table.lines().find(|line| line.starts_with(mode));
+        assert!(
+            line.is_some_and(|line| line.contains("not here: ")),
+            "{table}"
+        );
+    }
+}
+
+#[test]
+fn scale_counts_the_ops_of_a_chain() {
+    let args = ["--threads", "1", "--seconds", "0.02", "--json", "-"];
+    let modes = ["--mode", "own,graph,batch", "--batch", "3", "--chain", "4"];
+    let lines = succeed(&[&["scale", "--device", "cpu"], &modes[..], &args[..]].concat());
+    let ops: Vec<Value> = objects(&lines)
+        .iter()
+        .map(|row| row["ops_per_wait"].clone())
+        .collect();
+    assert_eq!(ops, [4, 4, 12]);
+    // A wait is as long as its ops together.
+    for row in objects(&lines) {
+        let number = |name: &str| row[name].as_f64().expect("a number");
+        let each = number("p50_us") / number("ops_per_wait");
+        assert!(each < 2e6 / number("ops_per_s"), "{row}");
+    }
+}
+
+#[test]
+fn modes_and_chains_that_have_no_meaning_are_refused() {
+    let refused = |args: &[&str]| fail(2, &[&["scale", "--device", "cpu"], args].concat());
+    for mode in [
+        "launch",
+        "ring",
+        "raw",
+        "raw-graph",
+        "device-wait",
+        "event-wait",
+    ] {
+        let message = refused(&["--mode", mode]);
+        let start = format!("wootz: no mode {mode} on cpu: ");
+        assert!(message.starts_with(&start), "{message}");
+    }
+    let message = refused(&["--op", "sum", "--chain", "2"]);
+    assert!(
+        message.contains("--chain 2: sum does not take its own result"),
+        "{message}"
+    );
+    assert!(refused(&["--chain", "0"]).contains("0 is not in 1..=4096"));
+    assert!(refused(&["--batch", "x"]).contains("invalid digit"));
+    assert!(refused(&["--with", "/nowhere/peer"]).contains("cannot start /nowhere/peer"));
 }
 
 #[test]

@@ -17,7 +17,9 @@ const EPSILON: f64 = 1e-5;
 
 /// The weights. Cloning shares them.
 pub struct Layer {
-    attend: [Affine; 4],
+    /// To query, key and value in one product.
+    attend: Affine,
+    out: Affine,
     forward: [Affine; 2],
     norms: [Affine; 2],
     /// 1/√(width of a head).
@@ -59,10 +61,10 @@ impl Layer {
     /// A layer with ordinary numbers for weights.
     pub fn new(dtype: DType, device: Device) -> Result<Layer> {
         let linear = |inputs, outputs| Affine::linear(inputs, outputs, dtype, device);
-        let square = || linear(WIDTH, WIDTH);
         let scale = Tensor::scalar(((WIDTH / HEADS) as f32).sqrt().recip(), device)?;
         Ok(Layer {
-            attend: [square()?, square()?, square()?, square()?],
+            attend: linear(WIDTH, 3 * WIDTH)?,
+            out: linear(WIDTH, WIDTH)?,
             forward: [linear(WIDTH, HIDDEN)?, linear(HIDDEN, WIDTH)?],
             norms: [Affine::norm(dtype, device)?, Affine::norm(dtype, device)?],
             scale: ops::cast(&scale, dtype)?,
@@ -77,20 +79,20 @@ impl Layer {
     }
 
     fn attention(&self, x: &Tensor) -> Result<Tensor> {
-        let [query, key, value, out] = &self.attend;
-        let heads = |affine: &Affine| split(&affine.project(x)?);
-        let scores = ops::matmul(&heads(query)?, &heads(key)?.transpose(-1, -2)?)?;
+        let all = split(&self.attend.project(x)?)?;
+        let [query, key, value] = [0, 1, 2].map(|part| all.narrow(0, part, 1)?.squeeze(0));
+        let scores = ops::matmul(&query?, &key?.transpose(-1, -2)?)?;
         let weights = ops::softmax(&ops::mul(&scores, &self.scale)?, -1)?;
-        let mixed = ops::matmul(&weights, &heads(value)?)?;
-        out.project(&mixed.transpose(1, 2)?.reshape(&SHAPE)?)
+        let mixed = ops::matmul(&weights, &value?)?;
+        self.out.project(&mixed.transpose(1, 2)?.reshape(&SHAPE)?)
     }
 }
 
-/// Batch × positions × width as batch × heads × positions × head width.
+/// Batch × positions × (parts × width) as parts × batch × heads × positions × head width.
 fn split(x: &Tensor) -> Result<Tensor> {
     let [batch, positions, width] = SHAPE;
-    x.reshape(&[batch, positions, HEADS, width / HEADS])?
-        .transpose(1, 2)
+    x.reshape(&[batch, positions, 3, HEADS, width / HEADS])?
+        .permute(&[2, 0, 3, 1, 4])
 }
 
 #[cfg(test)]

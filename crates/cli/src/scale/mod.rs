@@ -1,12 +1,16 @@
 //! `wootz scale`: what happens to throughput and latency when more threads share a device.
 
+mod callers;
 mod crowd;
 mod histogram;
+mod kernel_time;
 mod layer;
+mod limit;
 pub mod load;
 pub mod mode;
 mod peer;
 mod plot;
+mod report;
 
 use std::path::Path;
 use std::process::Command;
@@ -14,44 +18,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 use wootz::DType;
 
 use crate::args::{Scale, Worker};
 use crate::devices;
 use crate::failure::Failure;
-use crate::output::{Align, OutputFile, Table, json_lines, print_line, thousands, three_digits};
+use crate::output::{OutputFile, json_lines};
 use crowd::{Crowd, Round};
 use histogram::Histogram;
+use limit::Shared;
 use load::Load;
-use mode::{MODES, Task};
+use mode::{MODES, Opened, Task};
 use peer::Peer;
 
 /// Each row is measured in this many rounds, which alternate with those of all other rows.
 const ROUNDS: u32 = 5;
 
-/// One mode at one thread count, as tables, JSON and plots show it.
-#[derive(Clone, Debug, Serialize)]
-struct Row {
-    device: String,
-    op: String,
-    mode: String,
-    threads: u32,
-    ops_per_s: f64,
-    /// Against the same mode's one-thread rate.
-    speedup: f64,
-    /// `speedup / threads`.
-    efficiency: f64,
-    p50_us: f64,
-    p99_us: f64,
-    p999_us: f64,
-}
-
 /// A mode or a peer, ready to run.
 struct Contender {
     name: String,
     about: String,
+    shared: Shared,
+    /// Ops for each wait.
+    ops: usize,
     crowd: Box<dyn Crowd>,
+}
+
+/// A mode that has no meaning here.
+struct Absent {
+    mode: &'static str,
+    why: String,
 }
 
 /// What the rounds of one row gave.
@@ -63,38 +59,33 @@ struct Cell {
 }
 
 pub fn run(args: &Scale) -> Result<(), Failure> {
-    let task = Arc::new(task(&args.device, args.op, args.dtype)?);
+    let task = Arc::new(task(
+        &args.device,
+        args.op,
+        args.dtype,
+        args.chain,
+        args.batch,
+    )?);
     let json = args.json.as_deref().map(OutputFile::open).transpose()?;
     let plot = args.plot.as_deref().map(OutputFile::open).transpose()?;
     let threads = thread_counts(&args.threads);
     let most = threads.last().map_or(1, |most| *most as usize);
+    let chain = task.load.chain;
+    if chain > 1 && !task.load.chains(task.device)? {
+        let op = task.load.op;
+        return Err(Failure::Input(format!(
+            "--chain {chain}: {op} does not take its own result"
+        )));
+    }
 
-    let mut contenders = Vec::new();
-    for mode in MODES
-        .iter()
-        .filter(|mode| args.mode.contains(&"all") || args.mode.contains(&mode.name))
-    {
-        let (name, about) = (mode.name.to_owned(), mode.about.to_owned());
-        contenders.push(Contender {
-            name,
-            about,
-            crowd: mode.open(&task, most)?,
-        });
-    }
-    for program in &args.peers {
-        contenders.push(peer(program, &task)?);
-    }
+    let (mut contenders, absent) = contenders(args, &task, most)?;
+    let kernels = kernel_time::kernels(&task)?;
     let cells = measure(&mut contenders, &threads, args.seconds)?;
-    let rows = rows(&task, &contenders, &cells);
+    let rows = report::rows(&task, &contenders, &cells, kernels);
 
-    let caption = format!(
-        "{} {} on {}",
-        task.load.op,
-        task.load.shape,
-        devices::describe(task.device)
-    );
+    let caption = report::caption(&task);
     if !json.as_ref().is_some_and(OutputFile::is_stdout) {
-        print(&caption, &contenders, &rows)?;
+        report::print(&caption, kernels, &contenders, &rows, &absent)?;
     }
     if let Some(file) = json {
         file.write(&json_lines(&rows))?;
@@ -108,18 +99,61 @@ pub fn run(args: &Scale) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The hidden subcommand: one process of mode `processes`.
-pub fn work(args: &Worker) -> Result<(), Failure> {
-    let task = task(&args.device, args.op, args.dtype);
-    peer::serve(task.map(|task| mode::own_stream(Arc::new(task))))
+/// The modes and peers that were asked for; and, of all modes, those that have no meaning here.
+fn contenders(
+    args: &Scale,
+    task: &Arc<Task>,
+    most: usize,
+) -> Result<(Vec<Contender>, Vec<Absent>), Failure> {
+    let (mut contenders, mut absent) = (Vec::new(), Vec::new());
+    let all = args.mode.contains(&"all");
+    let asked = MODES
+        .iter()
+        .filter(|mode| all || args.mode.contains(&mode.name));
+    for mode in asked {
+        match mode.open(task, most)? {
+            Opened::Ready(crowd) => contenders.push(Contender {
+                name: mode.name.to_owned(),
+                about: mode.about.to_owned(),
+                shared: mode.shared,
+                ops: (mode.calls)(task) * task.load.chain,
+                crowd,
+            }),
+            Opened::Absent(why) if all => absent.push(Absent {
+                mode: mode.name,
+                why,
+            }),
+            Opened::Absent(why) => {
+                let (mode, device) = (mode.name, task.device.name());
+                return Err(Failure::Input(format!("no mode {mode} on {device}: {why}")));
+            }
+        }
+    }
+    for program in &args.peers {
+        contenders.push(peer(program, task)?);
+    }
+    Ok((contenders, absent))
 }
 
-fn task(device: &str, op: &'static str, dtype: &str) -> Result<Task, Failure> {
+/// The hidden subcommand: one process of mode `processes`.
+pub fn work(args: &Worker) -> Result<(), Failure> {
+    let task = task(&args.device, args.op, args.dtype, args.chain, 1);
+    peer::serve(task.map(|task| callers::own_stream(Arc::new(task))))
+}
+
+fn task(
+    device: &str,
+    op: &'static str,
+    dtype: &str,
+    chain: usize,
+    batch: usize,
+) -> Result<Task, Failure> {
     let dtype = DType::from_name(dtype).expect("names come from the list of types");
     Ok(Task {
         device: devices::open(device)?,
         dtype,
-        load: Load::find(op, dtype)?,
+        load: Load::find(op, dtype, chain)?,
+        batch,
     })
 }
 
@@ -155,11 +189,16 @@ fn peer(program: &Path, task: &Task) -> Result<Contender, Failure> {
         "--dtype",
         task.dtype.name(),
     ]);
+    if task.load.chain > 1 {
+        command.args(["--chain", &task.load.chain.to_string()]);
+    }
     let mut peer = Peer::start(&program.display().to_string(), command)?;
     let about = peer.hello()?;
     Ok(Contender {
         name,
         about,
+        shared: Shared::Peer,
+        ops: task.load.chain,
         crowd: Box::new(peer),
     })
 }
@@ -200,78 +239,6 @@ fn progress_bar(rounds: u64) -> ProgressBar {
     ProgressBar::new(rounds).with_style(style.expect("a valid template"))
 }
 
-fn rows(task: &Task, contenders: &[Contender], cells: &[Cell]) -> Vec<Row> {
-    let rate_of = |contender: usize, threads: u32| {
-        let same = |cell: &&Cell| cell.contender == contender && cell.threads == threads;
-        cells
-            .iter()
-            .find(same)
-            .map_or(f64::NAN, |cell| median(&cell.rates))
-    };
-    let row = |cell: &Cell| {
-        let ops_per_s = median(&cell.rates);
-        let speedup = ops_per_s / rate_of(cell.contender, 1);
-        Row {
-            device: task.device.name().to_owned(),
-            op: task.load.op.to_owned(),
-            mode: contenders[cell.contender].name.clone(),
-            threads: cell.threads,
-            ops_per_s,
-            speedup,
-            efficiency: speedup / f64::from(cell.threads),
-            p50_us: cell.latency.quantile(0.5) / 1e3,
-            p99_us: cell.latency.quantile(0.99) / 1e3,
-            p999_us: cell.latency.quantile(0.999) / 1e3,
-        }
-    };
-    cells.iter().map(row).collect()
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n => (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0,
-    }
-}
-
-fn print(caption: &str, contenders: &[Contender], rows: &[Row]) -> Result<(), Failure> {
-    print_line(&format!("{caption}\nEvery caller waits for each result.\n"))?;
-    let right = |name| (name, Align::Right);
-    let mut table = Table::new(&[
-        ("mode", Align::Left),
-        right("threads"),
-        right("ops/s"),
-        right("speed-up"),
-        right("efficiency"),
-        right("p50 µs"),
-        right("p99 µs"),
-        right("p99.9 µs"),
-    ]);
-    for (i, row) in rows.iter().enumerate() {
-        if i > 0 && rows[i - 1].mode != row.mode {
-            table.blank();
-        }
-        table.row(vec![
-            row.mode.clone(),
-            row.threads.to_string(),
-            thousands(row.ops_per_s),
-            format!("{:.2}×", row.speedup),
-            format!("{:.1}%", row.efficiency * 100.0),
-            three_digits(row.p50_us),
-            three_digits(row.p99_us),
-            three_digits(row.p999_us),
-        ]);
-    }
-    table.print()?;
-    let mut legend = Table::new(&[("", Align::Left), ("", Align::Left)]);
-    for contender in contenders {
-        legend.row(vec![contender.name.clone(), contender.about.clone()]);
-    }
-    legend.print()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,12 +247,5 @@ mod tests {
     fn one_thread_is_always_among_the_counts() {
         assert_eq!(thread_counts(&[4, 2, 4]), [1, 2, 4]);
         assert_eq!(thread_counts(&[])[0], 1);
-    }
-
-    #[test]
-    fn the_median_of_an_even_count_lies_between() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(&[]).is_nan());
     }
 }

@@ -1,61 +1,165 @@
-//! The modes of `wootz scale`: what callers share, one row of the table each.
+//! The modes of `wootz scale`: what callers share and how their work travels, one row of the table
+//! each.
 
 use std::process::Command;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use wootz::runtime::{Calls, Family, Residence, Submission};
 use wootz::{DType, Device, Stream};
 
-use super::crowd::{Call, Crowd, MakeCall, Round, race};
+use super::callers::{self, Threads};
+use super::crowd::{Crowd, MakeCall};
+use super::limit::Shared;
 use super::load::Load;
 use super::peer::{Peer, Pool};
 use crate::failure::Failure;
-
-/// Gathers that many callers for a task.
-type Open = fn(&Arc<Task>, usize) -> Result<Box<dyn Crowd>, Failure>;
-
-/// A way for callers to share a device.
-pub struct Mode {
-    pub name: &'static str,
-    /// What the callers share, and so what limits them.
-    pub about: &'static str,
-    open: Open,
-}
 
 /// What all callers of a run do, and where.
 pub struct Task {
     pub device: Device,
     pub dtype: DType,
     pub load: Load,
+    /// Calls for each wait, in mode `batch`.
+    pub batch: usize,
+}
+
+/// A way for callers to share a device.
+pub struct Mode {
+    pub name: &'static str,
+    /// What the callers share, and so what limits them.
+    pub about: &'static str,
+    pub shared: Shared,
+    /// Calls for each wait.
+    pub calls: fn(&Task) -> usize,
+    open: Open,
+}
+
+/// Gathers that many callers for a task.
+type Open = fn(&Arc<Task>, usize) -> Result<Opened, Failure>;
+
+/// What came of opening a mode.
+pub enum Opened {
+    Ready(Box<dyn Crowd>),
+    /// It has no meaning here, and why.
+    Absent(String),
 }
 
 impl Mode {
     /// Sets up what up to `most` callers need, before any clock runs.
-    pub fn open(&self, task: &Arc<Task>, most: usize) -> Result<Box<dyn Crowd>, Failure> {
+    pub fn open(&self, task: &Arc<Task>, most: usize) -> Result<Opened, Failure> {
         (self.open)(task, most)
     }
 }
+
+const ONE: fn(&Task) -> usize = |_| 1;
+const TWO: fn(&Task) -> usize = |_| 2;
 
 pub const MODES: &[Mode] = &[
     Mode {
         name: "own",
         about: "a stream for each thread: they share the device and nothing else",
-        open: |task, _| Ok(Box::new(Threads(own_stream(task.clone())))),
+        shared: Shared::Device,
+        calls: ONE,
+        open: |task, _| Ok(threads(task, None, callers::own_stream(task.clone()))),
+    },
+    Mode {
+        name: "launch",
+        about: "the same, each op by a launch of the driver's",
+        shared: Shared::Driver,
+        calls: ONE,
+        open: |task, _| on_cuda(task, Submission::Launch, callers::own_stream),
+    },
+    Mode {
+        name: "graph",
+        about: "a stream for each thread, each call a recorded graph",
+        shared: Shared::Driver,
+        calls: ONE,
+        open: |task, _| {
+            let way = is_cuda(task).then_some(Submission::Graph);
+            Ok(threads(task, way, callers::graph(task.clone())))
+        },
+    },
+    Mode {
+        name: "ring",
+        about: "a stream for each thread, small ops to a kernel that stays on the device",
+        shared: Shared::Bus,
+        calls: ONE,
+        open: |task, _| match residence(task)? {
+            Some(why) => Ok(Opened::Absent(why)),
+            None => on_cuda(task, Submission::Ring, callers::own_stream),
+        },
+    },
+    Mode {
+        name: "batch",
+        about: "a stream for each thread, several calls for each wait",
+        shared: Shared::Device,
+        calls: |task| task.batch,
+        open: |task, _| {
+            let calls = callers::batch(task.clone(), task.batch);
+            Ok(threads(task, None, calls))
+        },
+    },
+    Mode {
+        name: "device-wait",
+        about: "two streams a thread, one with the other's result: it waits on the device",
+        shared: Shared::Device,
+        calls: TWO,
+        open: |task, _| two_streams(task, false),
+    },
+    Mode {
+        name: "event-wait",
+        about: "the same, but the thread waits for the event in between",
+        shared: Shared::Device,
+        calls: TWO,
+        open: |task, _| two_streams(task, true),
+    },
+    Mode {
+        name: "raw",
+        about: "the driver's launch and synchronize and nothing else, on the same kernels",
+        shared: Shared::Driver,
+        calls: ONE,
+        open: |task, _| {
+            on_cuda(task, Submission::Launch, |task| {
+                callers::bare(task, Calls::Launches)
+            })
+        },
+    },
+    Mode {
+        name: "raw-graph",
+        about: "the driver's graph launch and synchronize and nothing else",
+        shared: Shared::Driver,
+        calls: ONE,
+        open: |task, _| {
+            on_cuda(task, Submission::Launch, |task| {
+                callers::bare(task, Calls::Graph)
+            })
+        },
     },
     Mode {
         name: "shared",
         about: "one stream behind a lock: submissions take turns",
-        open: |task, _| Ok(Box::new(Threads(shared_stream(task.clone())?))),
+        shared: Shared::Lock,
+        calls: ONE,
+        open: |task, _| {
+            let calls = callers::shared_stream(task.clone())?;
+            Ok(threads(task, None, calls))
+        },
     },
     Mode {
         name: "mutex",
         about: "a stream for each thread, one lock around each operation: one at a time",
-        open: |task, _| Ok(Box::new(Threads(one_at_a_time(task.clone())))),
+        shared: Shared::Lock,
+        calls: ONE,
+        open: |task, _| Ok(threads(task, None, callers::one_at_a_time(task.clone()))),
     },
     Mode {
         name: "processes",
         about: "a process for each caller: each pays for its own memory, code and device context",
-        open: |task, most| Ok(Box::new(processes(task, most)?)),
+        shared: Shared::Contexts,
+        calls: ONE,
+        open: |task, most| Ok(Opened::Ready(Box::new(processes(task, most)?))),
     },
 ];
 
@@ -63,62 +167,68 @@ pub fn names() -> Vec<&'static str> {
     MODES.iter().map(|mode| mode.name).collect()
 }
 
-/// Callers that are threads of this process, made anew for each round.
-struct Threads(Box<MakeCall<'static>>);
-
-impl Crowd for Threads {
-    fn round(&mut self, callers: usize, window: Duration) -> Result<Round, Failure> {
-        race(callers, window, &*self.0, || Ok(()))
-    }
+fn is_cuda(task: &Task) -> bool {
+    task.device.caps().family == Family::Cuda
 }
 
-pub fn own_stream(task: Arc<Task>) -> Box<MakeCall<'static>> {
-    Box::new(move || {
-        let stream = Stream::new(task.device)?;
-        let submit = stream.enter(|| task.load.prepare(task.device))?;
-        let call: Call<'static> = Box::new(move || Ok(stream.enter(|| submit()?.wait())?));
-        Ok(call)
-    })
-}
-
-#[expect(
-    clippy::disallowed_types,
-    reason = "the lock is what this mode measures"
-)]
-fn shared_stream(task: Arc<Task>) -> Result<Box<MakeCall<'static>>, Failure> {
-    let stream = Arc::new(std::sync::Mutex::new(Stream::new(task.device)?));
-    Ok(Box::new(move || {
-        let stream = stream.clone();
-        let locked = || stream.lock().unwrap_or_else(PoisonError::into_inner);
-        let submit = locked().enter(|| task.load.prepare(task.device))?;
-        // The lock is held to submit, not to wait: the best that sharing a stream can do.
-        let call: Call<'static> = Box::new(move || {
-            let result = stream
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .enter(&submit)?;
-            Ok(result.wait()?)
-        });
-        Ok(call)
+fn threads(task: &Arc<Task>, way: Option<Submission>, make_call: Box<MakeCall<'static>>) -> Opened {
+    Opened::Ready(Box::new(Threads {
+        task: task.clone(),
+        way,
+        make_call,
     }))
 }
 
-#[expect(
-    clippy::disallowed_types,
-    reason = "the lock is what this mode measures"
-)]
-fn one_at_a_time(task: Arc<Task>) -> Box<MakeCall<'static>> {
-    let turn = Arc::new(std::sync::Mutex::new(()));
-    let make_call = own_stream(task);
-    Box::new(move || {
-        let turn = turn.clone();
-        let mut call = make_call()?;
-        let call: Call<'static> = Box::new(move || {
-            let _held = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            call()
-        });
-        Ok(call)
-    })
+fn on_cuda(
+    task: &Arc<Task>,
+    way: Submission,
+    make_call: fn(Arc<Task>) -> Box<MakeCall<'static>>,
+) -> Result<Opened, Failure> {
+    if !is_cuda(task) {
+        let why = "only a CUDA device has several ways for work to travel";
+        return Ok(Opened::Absent(why.to_owned()));
+    }
+    Ok(threads(task, Some(way), make_call(task.clone())))
+}
+
+fn two_streams(task: &Arc<Task>, through_host: bool) -> Result<Opened, Failure> {
+    if task.device.caps().synchronous {
+        let why = "an op on this device is done when its call returns";
+        return Ok(Opened::Absent(why.to_owned()));
+    }
+    if !task.load.chains(task.device)? {
+        let why = format!("{} does not take its own result", task.load.op);
+        return Ok(Opened::Absent(why));
+    }
+    let calls = callers::two_streams(task.clone(), through_host);
+    Ok(threads(task, None, calls))
+}
+
+/// Waits until the ring can be used; says why it never can.
+fn residence(task: &Task) -> Result<Option<String>, Failure> {
+    const LONGEST: Duration = Duration::from_secs(120);
+    if !is_cuda(task) {
+        return Ok(Some("only a CUDA device keeps kernels".to_owned()));
+    }
+    let (device, usual) = (task.device, task.device.submission());
+    device.set_submission(Submission::Ring);
+    let stream = Stream::new(device)?;
+    // The first plan has the resident kernel compiled.
+    let result = stream.enter(|| task.load.prepare(device)?.submit()?.wait());
+    let start = Instant::now();
+    let outcome = loop {
+        match device.residence() {
+            Residence::Ready { .. } => break None,
+            Residence::Absent(why) => break Some(why),
+            Residence::Coming if start.elapsed() > LONGEST => {
+                break Some("the resident kernel did not come".to_owned());
+            }
+            Residence::Coming => thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    device.set_submission(usual);
+    result?;
+    Ok(outcome)
 }
 
 /// This program again, as often as there will be callers.
@@ -132,6 +242,7 @@ fn processes(task: &Task, most: usize) -> Result<Pool, Failure> {
         let mut command = Command::new(&program);
         command.args(["worker", "--device", task.device.name()]);
         command.args(["--op", task.load.op, "--dtype", task.dtype.name()]);
+        command.args(["--chain", &task.load.chain.to_string()]);
         Peer::start("a worker process", command)
     };
     let mut peers = (0..most)

@@ -5,7 +5,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::Row;
+use super::report::Row;
 use crate::output::thousands;
 
 const SIZE: (u32, u32) = (1160, 520);
@@ -14,7 +14,7 @@ const INK: RGBColor = RGBColor(34, 38, 46);
 const FAINT_INK: RGBColor = RGBColor(104, 112, 124);
 const GRID: RGBColor = RGBColor(226, 230, 236);
 /// Told apart by people who see colours differently, and readable on white.
-const COLOURS: [RGBColor; 10] = [
+const COLOURS: [RGBColor; 14] = [
     RGBColor(0, 106, 173),
     RGBColor(201, 84, 0),
     RGBColor(0, 135, 98),
@@ -25,6 +25,10 @@ const COLOURS: [RGBColor; 10] = [
     RGBColor(40, 130, 150),
     RGBColor(110, 125, 30),
     RGBColor(90, 90, 90),
+    RGBColor(215, 120, 150),
+    RGBColor(60, 60, 130),
+    RGBColor(120, 70, 40),
+    RGBColor(60, 110, 60),
 ];
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -351,6 +355,9 @@ mod tests {
             p50_us: 1.0,
             p99_us: 1.0,
             p999_us: 1.0,
+            ops_per_wait: 1,
+            gpu_share: None,
+            limit: "",
         };
         let rows = [
             row("own", 1, 1e5, 1.0),
