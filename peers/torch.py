@@ -5,20 +5,19 @@
 
 Does the work of `wootz scale` with PyTorch, from the Python on the PATH: as many threads as
 asked, each with its own input and, on a GPU, its own stream, each waiting for every result.
-On the CPU an operation runs on its caller's thread alone. Speaks JSON lines over standard
-input and output; `crates/cli/src/scale/peer.rs` has the conversation.
+On the CPU an operation runs on its caller's thread alone. `--graph`, which `torch-graph.py`
+gives, captures each call as a CUDA graph.
 """
 
-import argparse
-import json
+import contextlib
 import sys
-import threading
-import time
-from collections import Counter
+
+from conversation import chained, needed, serve
 
 sys.path.pop(0)  # this file's folder, where its own name would hide the library
-import torch
-import torch.nn.functional as F
+with needed():
+    import torch
+    import torch.nn.functional as F
 
 
 def rows(dtype, device):
@@ -26,28 +25,24 @@ def rows(dtype, device):
 
 
 def unary(function):
-    def load(dtype, device):
-        x = rows(dtype, device)
-        return lambda: function(x)
-
-    return load
+    return lambda dtype, device: (function, rows(dtype, device))
 
 
 def rms_norm(dtype, device):
-    x, weight = rows(dtype, device), torch.ones(1024, dtype=dtype, device=device)
-    return lambda: F.rms_norm(x, (1024,), weight, 1e-5)
+    weight = torch.ones(1024, dtype=dtype, device=device)
+    return lambda x: F.rms_norm(x, (1024,), weight, 1e-5), rows(dtype, device)
 
 
 def layer_norm(dtype, device):
-    x, weight = rows(dtype, device), torch.ones(1024, dtype=dtype, device=device)
+    weight = torch.ones(1024, dtype=dtype, device=device)
     bias = torch.zeros_like(weight)
-    return lambda: F.layer_norm(x, (1024,), weight, bias, 1e-5)
+    return lambda x: F.layer_norm(x, (1024,), weight, bias, 1e-5), rows(dtype, device)
 
 
 def linear(dtype, device):
     x = torch.randn(32, 768, device=device).to(dtype)
     weight = torch.randn(768, 768, device=device).to(dtype)
-    return lambda: F.linear(x, weight)
+    return lambda x: F.linear(x, weight), x
 
 
 def layer(dtype, device):
@@ -55,10 +50,10 @@ def layer(dtype, device):
         384, 12, dim_feedforward=1536, dropout=0.0, activation="gelu", batch_first=True
     )
     model = model.eval().to(device=device, dtype=dtype)
-    x = torch.randn(1, 64, 384, device=device).to(dtype)
-    return lambda: model(x)
+    return model, torch.randn(1, 64, 384, device=device).to(dtype)
 
 
+# Each gives an op of one argument, and the argument.
 LOADS = {
     "softmax": unary(lambda x: torch.softmax(x, -1)),
     "log_softmax": unary(lambda x: torch.log_softmax(x, -1)),
@@ -78,94 +73,48 @@ def device_of(name):
     return torch.device("mps" if name.startswith("metal") else "cpu")
 
 
-def waiting(submit, device):
+@contextlib.contextmanager
+def make_call(args):
     """The call and the wait for its result, on this thread's own stream."""
-    if device.type == "cpu":
-        return submit
-    if device.type == "mps":
+    with torch.inference_mode():
+        device = device_of(args.device)
+        op, x = LOADS[args.op](DTYPES[args.dtype], device)
+        submit = chained(op, x, args.chain)
+        if device.type == "cpu":
+            wait = lambda: None
+        elif device.type == "mps":
+            wait = torch.mps.synchronize
+        else:
+            stream = torch.cuda.Stream()
+            torch.cuda.set_stream(stream)
+            wait = stream.synchronize
+            if args.graph:
+                submit = captured(submit, stream)
 
         def call():
             submit()
-            torch.mps.synchronize()
+            wait()
 
-        return call
-    stream = torch.cuda.Stream()
-    torch.cuda.set_stream(stream)
+        yield call
 
-    def call():
+
+def captured(submit, stream):
+    """The call as a CUDA graph."""
+    for _ in range(3):
         submit()
-        stream.synchronize()
-
-    return call
-
-
-def caller(load, dtype, device, window, warm, go, results):
-    """One thread: warms up, meets the others, then counts and times its calls."""
-    with torch.inference_mode():
-        try:
-            call = waiting(load(dtype, device), device)
-            deadline = time.perf_counter_ns() + window // 8
-            call()
-            while time.perf_counter_ns() < deadline:
-                call()
-        finally:
-            warm.wait()
-            go.wait()
-        times = []
-        start = last = time.perf_counter_ns()
-        while last - start < window:
-            call()
-            now = time.perf_counter_ns()
-            times.append(now - last)
-            last = now
-        results.append((len(times) / ((last - start) * 1e-9), times))
+    stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    # The other threads go on allocating.
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        submit()
+    return graph.replay
 
 
-def seven_bits(nanos):
-    """The value to within 1/64, so that few different ones remain."""
-    shift = max(0, nanos.bit_length() - 7)
-    return nanos >> shift << shift
-
-
-def serve_round(load, dtype, device, request):
-    count, window = request["callers"], request["window_ns"]
-    warm, go = threading.Barrier(count + 1), threading.Barrier(count + 1)
-    results = []
-    arguments = (load, dtype, device, window, warm, go, results)
-    threads = [threading.Thread(target=caller, args=arguments) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    warm.wait()
-    say({"warm": True})
-    sys.stdin.readline()
-    go.wait()
-    for thread in threads:
-        thread.join()
-    if len(results) != count:
-        return {"error": "a thread failed; its traceback is above"}
-    latency = Counter(seven_bits(nanos) for _, times in results for nanos in times)
-    return {"rate": sum(rate for rate, _ in results), "latency": sorted(latency.items())}
-
-
-def say(message):
-    print(json.dumps(message), flush=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", required=True)
-    parser.add_argument("--op", required=True)
-    parser.add_argument("--dtype", required=True)
-    args = parser.parse_args()
-    if args.op not in LOADS or args.dtype not in DTYPES:
-        say({"error": f"no {args.op} in {args.dtype} here"})
-        return
+def about(args):
     torch.set_num_threads(1)
-    say({"ready": f"PyTorch {torch.__version__}, one stream for each thread"})
-    for line in sys.stdin:
-        request = json.loads(line)
-        say(serve_round(LOADS[args.op], DTYPES[args.dtype], device_of(args.device), request))
+    how = ", a CUDA graph" if args.graph else ""
+    return f"PyTorch {torch.__version__}, one stream{how} for each thread"
 
 
 if __name__ == "__main__":
-    main()
+    serve(about, LOADS, DTYPES, make_call, lambda p: p.add_argument("--graph", action="store_true"))
