@@ -206,6 +206,24 @@ impl Layout {
         Some(out)
     }
 
+    /// Without `axis`, of which index 0 is left.
+    pub(crate) fn without(&self, axis: usize) -> Layout {
+        let mut out = *self;
+        out.shape.dims[axis..].rotate_left(1);
+        out.strides[axis..].rotate_left(1);
+        out.shape.dims[MAX_RANK - 1] = 1;
+        out.strides[MAX_RANK - 1] = 0;
+        out.shape.rank -= 1;
+        out
+    }
+
+    /// The diagonal of two axes of one size, in place of `first`.
+    pub(crate) fn diagonal(&self, first: usize, second: usize) -> Layout {
+        let mut out = *self;
+        out.strides[first] += out.strides[second];
+        out.without(second)
+    }
+
     /// `axis` backwards.
     pub fn flip(&self, axis: usize) -> Option<Layout> {
         let last = self.dims().get(axis)?.saturating_sub(1);

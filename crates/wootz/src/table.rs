@@ -187,6 +187,11 @@ static ROWS: &[&[Row]] = &[
     ops::rope::ROWS,
     ops::matmul::ROWS,
     ops::linear::ROWS,
+    ops::addmm::ROWS,
+    ops::bmm::ROWS,
+    ops::einsum::ROWS,
+    ops::grouped_linear::ROWS,
+    ops::lora_linear::ROWS,
 ];
 
 /// Every op.

@@ -194,7 +194,8 @@ impl Tensor {
         }
     }
 
-    fn view(&self, layout: Layout) -> Tensor {
+    /// The same memory, seen through a layout inside this tensor's.
+    pub(crate) fn view(&self, layout: Layout) -> Tensor {
         Tensor {
             buffer: self.buffer.clone(),
             dtype: self.dtype,

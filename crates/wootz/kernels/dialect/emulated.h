@@ -221,7 +221,10 @@ inline void set(SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e, f32 value) {
   tile.at[i][j].at[e] = value;
 }
 
-template <typename T> inline Block block_of(const T* from) { return {{f32(from[0]), f32(from[1])}}; }
+template <typename T> inline Block block_of(const T* first, const T* second) {
+  return {{f32(*first), f32(*second)}};
+}
+template <typename T> inline Block block_of(const T* from) { return block_of(from, from + 1); }
 
 // c += a * b over all lanes of the simd.
 UNCHECKED inline Block block_multiply_add(Place at, Block c, Block a, Block b, HERE) {
@@ -253,6 +256,28 @@ inline void multiply_add(Place at, thread SimdTile<T, TM, TN>& c, scratch const 
     }
     UNROLL for (u32 j = 0; j < TN; ++j) {
       right[j] = block_of(b + ((k + row) * b_step + 8 * j + column));
+    }
+    UNROLL for (u32 i = 0; i < TM; ++i) {
+      UNROLL for (u32 j = 0; j < TN; ++j) {
+        c.at[i][j] = block_multiply_add(at, c.at[i][j], left[i], right[j]);
+      }
+    }
+  }
+}
+
+// The same with b as rows of columns, [8 TN, MATRIX_K].
+template <typename T, u32 TM, u32 TN>
+inline void multiply_add_turned(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a,
+                                u32 a_step, scratch const T* b, u32 b_step) {
+  u32 row = block_row(at), column = block_column(at);
+  UNROLL for (u32 k = 0; k < MATRIX_K; k += 8) {
+    Block left[TM], right[TN];
+    UNROLL for (u32 i = 0; i < TM; ++i) {
+      left[i] = block_of(a + ((8 * i + row) * a_step + k + column));
+    }
+    UNROLL for (u32 j = 0; j < TN; ++j) {
+      scratch const T* from = b + ((8 * j + column) * b_step + k + row);
+      right[j] = block_of(from, from + b_step);
     }
     UNROLL for (u32 i = 0; i < TM; ++i) {
       UNROLL for (u32 j = 0; j < TN; ++j) {

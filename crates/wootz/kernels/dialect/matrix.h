@@ -3,7 +3,8 @@
 //
 // A SimdTile<T, TM, TN> is the 8 TM x 8 TN accumulator of a simd, in f32, made of 8 x 8 blocks of
 // which each lane has two neighbours of a row. Where they lie is the platform's (block_row and
-// block_column); TM is even. multiply_add takes MATRIX_K columns of a and rows of b from scratch.
+// block_column); TM is even. multiply_add takes MATRIX_K columns of a and rows of b from scratch;
+// multiply_add_turned takes columns of both, and an even TN.
 
 namespace wootz {
 

@@ -197,11 +197,14 @@ inline void set(thread SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e, f32 value
   }
 }
 
-template <typename T> inline Block block_of(scratch const T* from) {
+template <typename T> inline Block block_of(scratch const T* first, scratch const T* second) {
   Block block;
-  block.thread_elements()[0] = f32(from[0]);
-  block.thread_elements()[1] = f32(from[1]);
+  block.thread_elements()[0] = f32(*first);
+  block.thread_elements()[1] = f32(*second);
   return block;
+}
+template <typename T> inline Block block_of(scratch const T* from) {
+  return block_of(from, from + 1);
 }
 
 template <typename T, u32 TM, u32 TN>
@@ -215,6 +218,28 @@ inline void multiply_add(Place at, thread SimdTile<T, TM, TN>& c, scratch const 
     }
     UNROLL for (u32 j = 0; j < TN; ++j) {
       right[j] = block_of(b + ((k + row) * b_step + 8 * j + column));
+    }
+    UNROLL for (u32 i = 0; i < TM; ++i) {
+      UNROLL for (u32 j = 0; j < TN; ++j) {
+        metal::simdgroup_multiply_accumulate(c.at[i][j], left[i], right[j], c.at[i][j]);
+      }
+    }
+  }
+}
+
+// The same with b as rows of columns, [8 TN, MATRIX_K].
+template <typename T, u32 TM, u32 TN>
+inline void multiply_add_turned(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a,
+                                u32 a_step, scratch const T* b, u32 b_step) {
+  u32 row = block_row(at), column = block_column(at);
+  UNROLL for (u32 k = 0; k < MATRIX_K; k += 8) {
+    Block left[TM], right[TN];
+    UNROLL for (u32 i = 0; i < TM; ++i) {
+      left[i] = block_of(a + ((8 * i + row) * a_step + k + column));
+    }
+    UNROLL for (u32 j = 0; j < TN; ++j) {
+      scratch const T* from = b + ((8 * j + column) * b_step + k + row);
+      right[j] = block_of(from, from + b_step);
     }
     UNROLL for (u32 i = 0; i < TM; ++i) {
       UNROLL for (u32 j = 0; j < TN; ++j) {

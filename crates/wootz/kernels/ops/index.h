@@ -1,18 +1,13 @@
 // gather, index_select, embedding and scatter along an axis, for any strides.
 //
 // p.wholes: 0 the size of the axis, which indices must lie under. An index outside of it is left
-// out and noted: `refused` keeps the least number of such an element.
+// out and refused.
 
 #include "ops/binary.h"
+#include "tile/refuse.h"
 #include "tile/walk.h"
 
 namespace wootz {
-
-inline void refuse(device u32* refused, u64 element) {
-  // The least of several: the greatest of what is left of a u32. 0 is none.
-  u32 number = element < 0xfffffffeu ? u32(element) : 0xfffffffeu;
-  atomic_max(refused, 0xffffffffu - number);
-}
 
 // y = x at the lane of the place, p.wholes[1] elements further for each step of the index there.
 // Operands are y, the lanes of x, and the indices. Elements are only moved.

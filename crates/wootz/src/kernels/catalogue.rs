@@ -1,7 +1,8 @@
 //! Every kernel there is, by module: what the lint and the ahead-of-time checks walk.
 
 use super::{
-    Arange, Columns, Fold, Gives, Id, Matmul, Pick, Pointwise, Reduce, RowOp, Rows, Scatter,
+    Arange, Columns, Fold, Gives, Grouped, Id, Lora, Matmul, Pick, Pointwise, Reduce, RowOp, Rows,
+    Scatter,
 };
 use crate::DType;
 
@@ -42,7 +43,7 @@ const POINTWISE: &[Family] = &[
         DType::ALL,
         SAME,
     ),
-    (&["Atan2"], 2, DType::FLOATS, SAME),
+    (&["Atan2", "Blend"], 2, DType::FLOATS, SAME),
     (&["Where"], 3, DType::ALL, SAME),
     (&["Eq", "Ne", "Lt", "Le", "Gt", "Ge"], 2, DType::ALL, TRUTH),
     (
@@ -92,6 +93,8 @@ pub fn modules() -> Vec<Vec<Id>> {
             modules.push(Rows::all(op, dtype));
         }
         modules.push(Matmul::all(dtype));
+        modules.push(Grouped::all(dtype));
+        modules.push(Lora::all(dtype));
         modules.push(vec![Id::Rope(dtype)]);
     }
     modules.push(fills());

@@ -8,9 +8,12 @@
 
 mod catalogue;
 mod fill;
+mod grouped;
 mod index;
 mod instance;
 mod library;
+mod lines;
+mod lora;
 mod matmul;
 mod params;
 mod pointwise;
@@ -26,11 +29,16 @@ mod walk;
 pub use catalogue::modules;
 pub use fill::Arange;
 pub(crate) use fill::{arange, fill};
+pub use grouped::Grouped;
+pub(crate) use grouped::grouped;
 pub(crate) use index::{Lanes, pick, scatter};
 pub use index::{Pick, Scatter};
 pub use instance::{Buffer, Instance, module};
 #[cfg(feature = "emulated")]
 pub use library::compile_for_emulator;
+pub use lines::Cut;
+pub use lora::Lora;
+pub(crate) use lora::LoraLayer;
 pub(crate) use matmul::Product;
 pub use matmul::{Matmul, MatmulStep, Tile};
 pub(crate) use params::kernel_params;
@@ -74,6 +82,10 @@ pub enum Id {
     Transpose(usize),
     /// Matrix products.
     Matmul(Matmul),
+    /// Rows times weights of their own.
+    Grouped(Grouped),
+    /// Rows through weights and adapters.
+    Lora(Lora),
 }
 
 impl Id {
@@ -91,6 +103,8 @@ impl Id {
             Id::Rope(dtype) => rope::instance(dtype),
             Id::Transpose(size) => transpose::instance(size),
             Id::Matmul(id) => id.instance(),
+            Id::Grouped(id) => id.instance(),
+            Id::Lora(id) => id.instance(),
         }
     }
 }

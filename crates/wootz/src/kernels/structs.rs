@@ -173,3 +173,57 @@ kernel_params! {
         ways: u32,
     }
 }
+
+kernel_params! {
+    /// Rows times weights of their own: `ops/grouped.h`.
+    pub struct GroupedParams {
+        /// Rows of the result.
+        rows: u64,
+        /// Columns of the result.
+        columns: u64,
+        /// The inner size.
+        depth: u64,
+        /// Tiles that cover the rows.
+        row_tiles: u64,
+        /// Tiles that cover the columns.
+        column_tiles: u64,
+        /// What indices lie under.
+        limit: u64,
+        /// What can be moved by packs: 1 rows, 2 weights.
+        packed: u32,
+        /// Nothing.
+        pad: u32,
+    }
+}
+
+kernel_params! {
+    /// Rows through weights and adapters: `ops/lora.h`.
+    pub struct LoraParams {
+        /// Rows of the result.
+        rows: u64,
+        /// Columns of the result.
+        columns: u64,
+        /// The inner size.
+        depth: u64,
+        /// The inner size of an adapter.
+        rank: u64,
+        /// Tiles that cover the rows.
+        row_tiles: u64,
+        /// Tiles that cover the columns.
+        column_tiles: u64,
+        /// Parts that the inner size is cut into.
+        parts: u64,
+        /// The inner size of a part.
+        part: u64,
+        /// How many adapters there are.
+        limit: u64,
+        /// Factor of what adapters add.
+        scale: f32,
+        /// Whether there is a bias.
+        has_bias: u32,
+        /// Whether each row has an index; else all have the first adapter.
+        has_index: u32,
+        /// What can be moved by packs: 1 rows, 2 weights, 4 and 8 the two sides of the adapters.
+        packed: u32,
+    }
+}

@@ -1,6 +1,6 @@
 //! `linear`: a product with transposed weights, and a bias.
 
-use super::matmul::{Product, expected};
+use super::matmul::{Blend, Product, expected};
 use super::{check, on_stream};
 use crate::{
     DType, Error, MAX_RANK, Result, Shape, Tensor,
@@ -72,6 +72,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         a: (&flat, *flat.layout()),
         b: (&turned, *turned.layout()),
         bias,
+        blend: Blend::NONE,
     };
     on_stream(x.device(), |stream| product.run(op, stream, shape))
 }

@@ -1,6 +1,6 @@
 //! `matmul`: the matrix product, over batches that broadcast.
 
-use super::{check, on_stream, or_contiguous_copy, runs_source, submit};
+use super::{check, copy, on_stream, or_contiguous_copy, runs_source, submit};
 use crate::{
     DType, Error, Layout, MAX_RANK, Result, Shape, Tensor,
     case::{Cases, Expected},
@@ -41,6 +41,8 @@ struct Params {
     bias_stride: i64,
     /// Size and strides in A, B and C of each batch axis.
     axes: [[i64; 4]; gemm::Batch::MAX],
+    alpha: f32,
+    beta: f32,
 }
 
 /// The operands of one product: `a` is `[…, m, k]`, `b` `[…, k, n]`, with one batch shape.
@@ -48,12 +50,89 @@ pub(super) struct Product<'a> {
     pub a: (&'a Tensor, Layout),
     pub b: (&'a Tensor, Layout),
     pub bias: Option<&'a Tensor>,
+    pub blend: Blend<'a>,
+}
+
+/// What becomes of a product: `alpha` times it, and `beta` times what is added.
+#[derive(Clone, Copy)]
+pub(super) struct Blend<'a> {
+    pub alpha: f32,
+    /// Broadcasts to the result. A factor of zero adds nothing, whatever is there.
+    pub added: Option<(f32, &'a Tensor)>,
+    /// Whether what is added is of the result's shape, contiguous and nobody else's, so that the
+    /// result may take its place.
+    pub in_place: bool,
+}
+
+impl Blend<'_> {
+    /// The product alone.
+    pub(super) const NONE: Blend<'static> = Blend {
+        alpha: 1.0,
+        added: None,
+        in_place: false,
+    };
+
+    /// The factor of what is added.
+    pub(super) fn beta(&self) -> f32 {
+        self.added.map_or(0.0, |(beta, _)| beta)
+    }
+
+    /// The result before the product: with what is added, where the product's kernel adds to it.
+    pub(super) fn output(
+        &self,
+        op: &'static str,
+        stream: &Stream,
+        dtype: DType,
+        shape: Shape,
+    ) -> Result<Tensor> {
+        match self.added.filter(|_| !runs_source(stream.device())) {
+            Some((_, added)) if self.in_place => Ok(added.clone()),
+            Some((_, added)) => copy(&added.broadcast_to(shape.dims())?),
+            None => Tensor::output(op, stream, dtype, shape),
+        }
+    }
+
+    /// Writes what an output of [`Blend::output`] becomes.
+    pub(super) fn write<'p>(&self, plan: Plan<'p>, out: &'p Tensor) -> Plan<'p> {
+        match self.added {
+            Some(_) => plan.update(out.buffer(), out.byte_offset()),
+            None => plan.write(out.buffer(), out.byte_offset()),
+        }
+    }
+
+    /// What becomes of the product `x`, where its kernel leaves that to another.
+    pub(super) fn of(&self, op: &'static str, stream: &Stream, x: Tensor) -> Result<Tensor> {
+        if self.alpha == 1.0 && self.added.is_none() {
+            return Ok(x);
+        }
+        let out = Tensor::output(op, stream, x.dtype(), x.shape())?;
+        let (beta, added) = self.added.unwrap_or((0.0, &x));
+        let layout = added.layout().broadcast_to(x.shape());
+        let layouts = [*x.layout(), layout.unwrap_or_else(|| *x.layout())];
+        let numbers = kernels::Numbers {
+            floats: [self.alpha, beta],
+            ..Default::default()
+        };
+        let plan = kernels::pointwise("Blend", [&x, added], layouts, &out, numbers);
+        // SAFETY: each layout lies inside its tensor and has the shape of `out`.
+        unsafe { submit(stream, &plan)? };
+        drop(plan);
+        Ok(out)
+    }
 }
 
 /// The matrix product of the last two axes; axes before them are a batch and broadcast. A tensor
 /// with one axis is a row on the left and a column on the right, and the result lacks that axis.
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let op = "matmul";
+    product("matmul", (a, b), Blend::NONE)
+}
+
+/// The product of `a` and `b` for `op`, and what becomes of it.
+pub(super) fn product(
+    op: &'static str,
+    (a, b): (&Tensor, &Tensor),
+    blend: Blend<'_>,
+) -> Result<Tensor> {
     check::dtype(op, "a", a, DType::FLOATS)?;
     check::same_dtype(op, &[("a", a), ("b", b)])?;
     check::same_device(op, &[("a", a), ("b", b)])?;
@@ -87,6 +166,7 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         a: (left, spread(left, m, k)?),
         b: (right, spread(right, k, n)?),
         bias: None,
+        blend,
     };
     let matrix: &[usize] = match (a.rank(), b.rank()) {
         (1, 1) => &[],
@@ -95,6 +175,16 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         _ => &[m, n],
     };
     let shape = with_matrix(&batch, matrix).ok_or_else(mismatch)?;
+    if let Some((_, added)) = blend.added
+        && added.layout().broadcast_to(shape).is_none()
+    {
+        return Err(Error::Shapes {
+            op,
+            left: added.shape(),
+            right: shape,
+            verb: "broadcast one to the other",
+        });
+    }
     on_stream(a.device(), |stream| product.run(op, stream, shape))
 }
 
@@ -116,7 +206,7 @@ fn with_matrix(batch: &Shape, matrix: &[usize]) -> Option<Shape> {
 impl Product<'_> {
     /// Computes the product into a new tensor of `shape`.
     pub(super) fn run(&self, op: &'static str, stream: &Stream, shape: Shape) -> Result<Tensor> {
-        let out = Tensor::output(op, stream, self.a.0.dtype(), shape)?;
+        let out = self.blend.output(op, stream, self.a.0.dtype(), shape)?;
         if out.count() == 0 {
             return Ok(out);
         }
@@ -135,7 +225,7 @@ impl Product<'_> {
                     submit(stream, &product.join(sums))?;
                 }
             }
-            return Ok(out);
+            return self.blend.of(op, stream, out);
         }
         let params = self.params(out.dtype());
         let (_, blocking) = params.problem();
@@ -167,9 +257,9 @@ impl Product<'_> {
         let matrices = out.count() as u64 / (m * n);
         let values = (m * k + k * n + m * n).saturating_mul(matrices);
         let flops = (2 * m * n).saturating_mul(k).saturating_mul(matrices);
-        let plan = bind(native("matmul", multiply), blocking.units)
-            .read(panels, start)
-            .write(out.buffer(), out.byte_offset())
+        let plan = bind(native("matmul", multiply), blocking.units).read(panels, start);
+        let plan = self.blend.write(plan, &out);
+        let plan = plan
             .scratch(blocking.scratch_bytes)
             .cost(values.saturating_mul(out.dtype().size() as u64), flops);
         // SAFETY: as above, and the plan covers `out`.
@@ -200,6 +290,8 @@ impl Product<'_> {
                 .bias
                 .map_or(0, |bias| bias.layout().strides()[0] as i64),
             axes: [[1, 0, 0, 0]; gemm::Batch::MAX],
+            alpha: self.blend.alpha,
+            beta: self.blend.beta(),
         };
         let mut c = (m * n) as i64;
         for axis in (0..rank).rev() {
@@ -231,6 +323,8 @@ impl Params {
             c: strides(self.strides[2]),
             batch: gemm::Batch::new(&axes[..self.rank as usize]).unwrap_or_default(),
             bias: (self.bias != 0).then_some(self.bias_stride as isize),
+            alpha: self.alpha,
+            beta: self.beta,
             ..gemm::Problem::plain(element, m, n, k)
         };
         let kernel = gemm::Kernel::at(self.kernel as usize);
@@ -238,7 +332,7 @@ impl Params {
     }
 }
 
-fn element(dtype: DType) -> gemm::Element {
+pub(super) fn element(dtype: DType) -> gemm::Element {
     match dtype {
         DType::F16 => gemm::Element::F16,
         DType::BF16 => gemm::Element::Bf16,

@@ -11,21 +11,26 @@ macro_rules! by_dtype {
     };
 }
 
+pub mod addmm;
 pub mod arange;
 pub mod binary;
+pub mod bmm;
 pub mod cast;
 mod check;
 pub mod clamp;
 pub mod concat;
 pub mod copy;
+pub mod einsum;
 pub(crate) mod elementwise;
 pub mod fill;
 pub mod gather;
 pub mod group_norm;
+pub mod grouped_linear;
 mod index;
 pub mod index_select;
 pub mod layer_norm;
 pub mod linear;
+pub mod lora_linear;
 pub mod matmul;
 pub mod pad;
 pub mod reduce;
@@ -36,21 +41,26 @@ pub mod unary;
 mod walk;
 pub mod where_;
 
+pub use addmm::addmm;
 pub use arange::arange;
 pub use binary::{
     add, atan2, bitwise_and, bitwise_or, bitwise_xor, div, eq, ge, gt, le, logical_and, logical_or,
     logical_xor, lt, maximum, minimum, mul, ne, pow, rem, shl, shr, sub,
 };
+pub use bmm::bmm;
 pub use cast::cast;
 pub use clamp::clamp;
 pub use concat::{concat, stack};
 pub use copy::copy;
+pub use einsum::einsum;
 pub use fill::fill;
 pub use gather::gather;
 pub use group_norm::group_norm;
+pub use grouped_linear::grouped_linear;
 pub use index_select::{embedding, index_select};
 pub use layer_norm::{layer_norm, rms_norm};
 pub use linear::linear;
+pub use lora_linear::{Adapters, lora_linear};
 pub use matmul::matmul;
 pub use pad::pad;
 pub use reduce::{Over, all, any, argmax, argmin, logsumexp, max, mean, min, norm, prod, sum, var};

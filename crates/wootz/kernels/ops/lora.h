@@ -1,0 +1,132 @@
+// Few rows through weights and, each, a low-rank adapter:
+// y = x * transposed(w) + bias + scale * (x * transposed(a[i])) * transposed(b[i]).
+//
+// One kernel computes all that reads x: groups at the front x * transposed(a), the others the base
+// product, its inner size cut into parts to keep a device busy. Another adds it all up. An index
+// outside the adapters is left out and noted.
+
+#include "tile/lines.h"
+#include "tile/reduce.h"
+#include "tile/refuse.h"
+
+namespace wootz {
+
+template <typename I>
+inline u64 adapter_of(device const I* index, u64 row, constant LoraParams& p) {
+  return p.has_index ? u64(i64(index[row])) : 0;
+}
+
+// RANKS neighbours of t, [rows, rank], by one simd.
+template <typename T, typename I, u32 RANKS>
+inline void lora_dots(Place at, device const T* x, device const T* a, device const I* index,
+                      device f32* t, device u32* refused, u64 task, constant LoraParams& p) {
+  enum : u32 { VEC = 16 / sizeof(T) };
+  u64 tasks = (p.rank + RANKS - 1) / RANKS;
+  u64 row = task / tasks, first = task % tasks * RANKS;
+  u64 adapter = adapter_of(index, row, p);
+  f32 sums[RANKS];
+  UNROLL for (u32 r = 0; r < RANKS; ++r) sums[r] = 0.0f;
+  if (adapter < p.limit) {
+    device const T* left = x + row * p.depth;
+    device const T* right = a + (adapter * p.rank + first) * p.depth;
+    u64 lines = p.rank - first < RANKS ? p.rank - first : RANKS;
+    for (u64 k = u64(simd_lane(at)) * VEC; k < p.depth; k += SIMD_LANES * VEC) {
+      if ((p.packed & 5) == 5) {
+        Words xs = load_words(left + k), with[RANKS];
+        UNROLL for (u32 r = 0; r < RANKS; ++r) {
+          with[r] = load_words(right + ((r < lines ? r : 0) * p.depth + k));
+        }
+        UNROLL for (u32 e = 0; e < VEC; ++e) {
+          f32 value = f32(element<T>(xs, e));
+          UNROLL for (u32 r = 0; r < RANKS; ++r) {
+            sums[r] = fused(value, f32(element<T>(with[r], e)), sums[r]);
+          }
+        }
+        continue;
+      }
+      for (u64 e = k; e < p.depth && e < k + VEC; ++e) {
+        f32 value = f32(left[e]);
+        UNROLL for (u32 r = 0; r < RANKS; ++r) {
+          sums[r] = fused(value, f32(right[(r < lines ? r : 0) * p.depth + e]), sums[r]);
+        }
+      }
+    }
+  } else if (simd_lane(at) == 0) {
+    refuse(refused, row);
+  }
+  UNROLL for (u32 r = 0; r < RANKS; ++r) {
+    f32 sum = simd_reduce<Sum<f32>>(at, sums[r]);
+    if (simd_lane(at) == 0 && first + r < p.rank) t[row * p.rank + first + r] = sum;
+  }
+}
+
+// sums, [parts, rows, columns], of the base product, and t, [rows, rank].
+template <typename T, typename I, u32 BM, u32 BN, u32 WM, u32 WN>
+inline void lora_parts(Place at, device const T* x, device const T* w, device const T* a,
+                       device const I* index, device f32* sums, device f32* t,
+                       device u32* refused, constant LoraParams& p) {
+  enum : u32 { RANKS = 4 };
+  typedef Cut<T, BM, BN, WM, WN> Of;
+  u32 high = simd_index(at) / WN * (8 * Of::TM), wide = simd_index(at) % WN * (8 * Of::TN);
+  u64 tasks = (p.rank + RANKS - 1) / RANKS * p.rows, fronts = (tasks + WM * WN - 1) / (WM * WN);
+  u64 tiles = p.row_tiles * p.column_tiles;
+  for (u64 unit = at.group; unit < fronts + tiles * p.parts; unit += at.groups) {
+    if (unit < fronts) {
+      u64 task = unit * (WM * WN) + simd_index(at);
+      if (task < tasks) lora_dots<T, I, RANKS>(at, x, a, index, t, refused, task, p);
+      continue;
+    }
+    u64 part = (unit - fronts) / tiles, tile = (unit - fronts) % tiles;
+    u64 row = tile % p.row_tiles * BM, column = tile / p.row_tiles * BN;
+    u64 first = part * p.part, end = first + p.part < p.depth ? first + p.part : p.depth;
+    Lines<T> left = {x, p.rows, end, p.depth, (p.packed & 1) != 0};
+    Lines<T> right = {w, p.columns, end, p.depth, (p.packed & 2) != 0};
+    typename Of::Tile c;
+    lines_product<T, BM, BN, WM, WN>(at, c, left, right, row, column, first);
+    UNROLL for (u32 i = 0; i < Of::TM; ++i) {
+      UNROLL for (u32 j = 0; j < Of::TN; ++j) {
+        UNROLL for (u32 e = 0; e < 2; ++e) {
+          u64 r = row + high + 8 * i + block_row(at);
+          u64 n = column + wide + 8 * j + block_column(at) + e;
+          if (r < p.rows && n < p.columns) {
+            sums[(part * p.rows + r) * p.columns + n] = get(c, i, j, e);
+          }
+        }
+      }
+    }
+  }
+}
+
+// y = the sum of the parts + bias + scale * t * transposed(b).
+template <typename T, typename I>
+inline void lora_join(Place at, device const f32* sums, device const T* bias, device const f32* t,
+                      device const T* b, device const I* index, device T* y,
+                      constant LoraParams& p) {
+  enum : u32 { VEC = 16 / sizeof(T) };
+  u64 total = p.rows * p.columns;
+  for (u64 i = first_of_lane<u64>(at); i < total; i += lane_stride<u64>(at)) {
+    u64 row = i / p.columns, n = i - row * p.columns;
+    f32 value = 0.0f;
+    for (u64 part = 0; part < p.parts; ++part) value += sums[part * total + i];
+    if (p.has_bias) value += f32(bias[n]);
+    u64 adapter = adapter_of(index, row, p);
+    f32 low = 0.0f;
+    if (adapter < p.limit) {
+      device const f32* left = t + row * p.rank;
+      device const T* right = b + (adapter * p.columns + n) * p.rank;
+      u64 r = 0;
+      if ((p.packed & 8) != 0) {
+        for (; r < p.rank; r += VEC) {
+          Words words = load_words(right + r);
+          UNROLL for (u32 e = 0; e < VEC; ++e) {
+            low = fused(left[r + e], f32(element<T>(words, e)), low);
+          }
+        }
+      }
+      for (; r < p.rank; ++r) low = fused(left[r], f32(right[r]), low);
+    }
+    y[i] = T(fused(p.scale, low, value));
+  }
+}
+
+}  // namespace wootz

@@ -1,0 +1,181 @@
+//! Few rows through weights and adapters, of `ops/lora.h`.
+
+use super::{
+    Buffer, Id, Instance, KernelParams, element, groups, groups_of,
+    index::INDICES,
+    launch,
+    lines::{Cut, packed},
+    structs::LoraParams,
+};
+use crate::{DType, Tensor};
+use wootz_runtime::{Buffer as Memory, Plan};
+
+/// Which kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lora {
+    /// The type.
+    pub dtype: DType,
+    /// The indices' type.
+    pub index: DType,
+    /// What it computes: products in this cut, or the result from them.
+    pub cut: Option<Cut>,
+}
+
+impl Lora {
+    /// The most rows that this way is for.
+    pub(crate) const ROWS: usize = 64;
+    /// Groups that keep a large device busy, and the least inner size of a part.
+    const ENOUGH: usize = 264;
+    const PART: usize = 256;
+    /// Elements of x · aᵀ that a simd computes.
+    const RANKS: usize = 4;
+
+    /// Every kernel of a type.
+    pub(super) fn all(dtype: DType) -> Vec<Id> {
+        let cuts = || Cut::ALL.map(Some).into_iter().chain([None]);
+        let of_index = |index| cuts().map(move |cut| Id::Lora(Lora { dtype, index, cut }));
+        INDICES.into_iter().flat_map(of_index).collect()
+    }
+
+    pub(super) fn instance(self) -> Instance {
+        let Lora { dtype, index, cut } = self;
+        let [t, f32, u32, i] = [dtype, DType::F32, DType::U32, index].map(element);
+        let (inputs, outputs, name, body, lanes): (_, &[_], _, _, _) = match cut {
+            Some(cut) => (
+                [t, t, t, i],
+                &[f32, f32, u32],
+                format!("lora_parts_{t}_{i}_{}", cut.rows),
+                format!("lora_parts<{t}, {i}, {}>", cut.arguments()),
+                cut.lanes(),
+            ),
+            None => (
+                [f32, t, f32, t],
+                &[],
+                format!("lora_join_{t}_{i}"),
+                format!("lora_join<{t}, {i}>"),
+                super::LANES,
+            ),
+        };
+        let mut buffers: Vec<Buffer> = inputs.map(Buffer::input).into();
+        match cut {
+            Some(_) => buffers.extend(outputs.iter().copied().map(Buffer::output)),
+            None => buffers.extend([Buffer::input(i), Buffer::output(t)]),
+        }
+        Instance {
+            file: "ops/lora.h",
+            name,
+            body,
+            lanes,
+            params: LoraParams::C,
+            buffers,
+        }
+    }
+}
+
+/// A layer with adapters. All tensors are contiguous: `x` `[rows, k]`, `weight` `[n, k]`, `bias`
+/// `[n]`, `a` `[_, rank, k]`, `b` `[_, n, rank]`, `index` `[rows]`; `out` is not empty.
+pub(crate) struct LoraLayer<'a> {
+    pub(crate) x: &'a Tensor,
+    pub(crate) weight: &'a Tensor,
+    pub(crate) bias: Option<&'a Tensor>,
+    pub(crate) a: &'a Tensor,
+    pub(crate) b: &'a Tensor,
+    pub(crate) index: Option<&'a Tensor>,
+    pub(crate) scale: f32,
+    pub(crate) out: &'a Tensor,
+}
+
+impl<'a> LoraLayer<'a> {
+    fn cut(&self) -> Cut {
+        Cut::of_rows(self.x.dims()[0])
+    }
+
+    fn params(&self) -> LoraParams {
+        let ([rows, k], n) = (
+            [0, 1].map(|axis| self.x.dims()[axis]),
+            self.weight.dims()[0],
+        );
+        let (cut, rank) = (self.cut(), self.a.dims()[1]);
+        let [row_tiles, column_tiles] = [rows.div_ceil(cut.rows), n.div_ceil(cut.columns)];
+        let parts = Lora::ENOUGH.div_ceil((row_tiles * column_tiles).max(1));
+        let parts = parts.min(k / Lora::PART).max(1);
+        let part = k
+            .div_ceil(parts)
+            .next_multiple_of(Cut::depth(self.x.dtype()));
+        let packs = [(self.x, k), (self.weight, k), (self.a, k), (self.b, rank)];
+        let packs = packs.into_iter().zip(0..);
+        LoraParams {
+            rows: rows as u64,
+            columns: n as u64,
+            depth: k as u64,
+            rank: rank as u64,
+            row_tiles: row_tiles as u64,
+            column_tiles: column_tiles as u64,
+            parts: k.div_ceil(part.max(1)).max(1) as u64,
+            part: part as u64,
+            limit: self.a.dims()[0] as u64,
+            scale: self.scale,
+            has_bias: self.bias.is_some().into(),
+            has_index: self.index.is_some().into(),
+            packed: packs.fold(0, |bits, ((tensor, length), bit)| {
+                bits | packed(bit, tensor, length)
+            }),
+        }
+    }
+
+    fn id(&self, cut: Option<Cut>) -> Id {
+        Id::Lora(Lora {
+            dtype: self.x.dtype(),
+            index: self.index.map_or(DType::I64, |index| index.dtype()),
+            cut,
+        })
+    }
+
+    /// Bytes that the sums of the base product's parts and the adapters' inner values take.
+    pub(crate) fn room(&self) -> [usize; 2] {
+        let p = self.params();
+        let values = [p.parts * p.rows * p.columns, p.rows * p.rank];
+        values.map(|values| values as usize * DType::F32.size())
+    }
+
+    /// The plan of all that reads `x`.
+    pub(crate) fn parts(&self, [sums, inner]: [&'a Memory; 2], refused: &'a Memory) -> Plan<'a> {
+        let (p, cut) = (self.params(), self.cut());
+        let simds = (cut.simds[0] * cut.simds[1]) as usize;
+        let tasks = (p.rank as usize).div_ceil(Lora::RANKS) * p.rows as usize;
+        let units = tasks.div_ceil(simds) + (p.row_tiles * p.column_tiles * p.parts) as usize;
+        let index = self.index.unwrap_or(self.x);
+        let values = (p.rows + p.columns) * p.depth + p.rows.min(p.limit) * p.rank * p.depth;
+        launch(self.id(Some(cut)), groups_of(units), &p)
+            .read(self.x.buffer(), self.x.byte_offset())
+            .read(self.weight.buffer(), self.weight.byte_offset())
+            .read(self.a.buffer(), self.a.byte_offset())
+            .read(index.buffer(), index.byte_offset())
+            .write(sums, 0)
+            .write(inner, 0)
+            .update(refused, 0)
+            .scratch(cut.scratch(self.x.dtype()))
+            .cost(
+                values * self.x.dtype().size() as u64,
+                2 * p.rows * p.depth * (p.columns + p.rank),
+            )
+    }
+
+    /// The plan that adds them up.
+    pub(crate) fn join(&self, [sums, inner]: [&'a Memory; 2]) -> Plan<'a> {
+        let (p, out) = (self.params(), self.out);
+        let bias = self.bias.unwrap_or(self.weight);
+        let index = self.index.unwrap_or(self.x);
+        launch(self.id(None), groups(p.rows * p.columns), &p)
+            .read(sums, 0)
+            .read(bias.buffer(), bias.byte_offset())
+            .read(inner, 0)
+            .read(self.b.buffer(), self.b.byte_offset())
+            .read(index.buffer(), index.byte_offset())
+            .write(out.buffer(), out.byte_offset())
+            .cost(
+                p.parts * p.rows * p.columns * 4,
+                2 * p.rows * p.columns * p.rank,
+            )
+    }
+}
