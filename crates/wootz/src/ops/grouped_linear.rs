@@ -182,7 +182,7 @@ fn plan<'a>([x, weight, index]: [&'a Tensor; 3], [alpha, beta]: [f32; 2]) -> Pla
 
 impl Params {
     /// The product of so many rows with one weight's rows for so many columns.
-    fn problem(&self, rows: usize, columns: usize) -> (gemm::Problem, gemm::Blocking) {
+    fn problem(&self, rows: usize, columns: usize) -> (gemm::Problem<'static>, gemm::Blocking) {
         let strides = |row: i64, column: i64| gemm::Strides {
             row: row as isize,
             column: column as isize,

@@ -25,6 +25,9 @@ pub const ROWS: &[Row] = &[Row {
     },
 }];
 
+/// The most batch axes.
+const BATCH: usize = MAX_RANK - 2;
+
 /// A [`gemm::Problem`] and the kernel chosen for it, as bytes that a plan can hold. How it is cut
 /// into units follows from these alone, so each call works that out for itself.
 #[repr(C)]
@@ -39,8 +42,7 @@ struct Params {
     /// Row and column strides of A, B and C.
     strides: [[i64; 2]; 3],
     bias_stride: i64,
-    /// Size and strides in A, B and C of each batch axis.
-    axes: [[i64; 4]; gemm::Batch::MAX],
+    axes: [gemm::Axis; BATCH],
     alpha: f32,
     beta: f32,
 }
@@ -93,6 +95,7 @@ impl Blend<'_> {
     }
 
     /// Writes what an output of [`Blend::output`] becomes.
+    #[inline(always)]
     pub(super) fn write<'p>(&self, plan: Plan<'p>, out: &'p Tensor) -> Plan<'p> {
         match self.added {
             Some(_) => plan.update(out.buffer(), out.byte_offset()),
@@ -159,6 +162,9 @@ pub(super) fn product(
     let batch = left_batch.broadcast(&right_batch).filter(|_| inner == k);
     let batch = batch.ok_or_else(mismatch)?;
     let spread = |x: &Tensor, rows, columns| {
+        if x.rank() == batch.rank() + 2 && x.dims().starts_with(batch.dims()) {
+            return Ok(*x.layout());
+        }
         let shape = with_matrix(&batch, &[rows, columns]).ok_or_else(mismatch)?;
         x.layout().broadcast_to(shape).ok_or_else(mismatch)
     };
@@ -233,16 +239,14 @@ impl Product<'_> {
             0 => None,
             bytes => Some(stream.allocate(bytes)?),
         };
-        let bind = |kernel, units| {
-            let ((a, _), (b, _)) = (&self.a, &self.b);
-            let bias = self.bias.unwrap_or(b);
-            Plan::new(kernel, Grid::units(units), &params)
+        let ((a, _), (b, _)) = (&self.a, &self.b);
+        let bias = self.bias.unwrap_or(b);
+        if let Some(packed) = &packed {
+            let kernel = native("matmul_pack", pack);
+            let plan = Plan::new(kernel, Grid::units(blocking.pack_units), &params)
                 .read(a.buffer(), a.byte_offset())
                 .read(b.buffer(), b.byte_offset())
                 .read(bias.buffer(), bias.byte_offset())
-        };
-        if let Some(packed) = &packed {
-            let plan = bind(native("matmul_pack", pack), blocking.pack_units)
                 .write(packed, 0)
                 .cost(2 * blocking.packed_bytes as u64, 0);
             // SAFETY: the plan reads the operands inside their layouts, and `packed` has room.
@@ -251,13 +255,18 @@ impl Product<'_> {
         // Where nothing is packed ahead, the kernel does not look at the binding.
         let (panels, start) = match &packed {
             Some(packed) => (packed, 0),
-            None => (self.b.0.buffer(), self.b.0.byte_offset()),
+            None => (b.buffer(), b.byte_offset()),
         };
         let [m, n, k] = params.sizes;
         let matrices = out.count() as u64 / (m * n);
         let values = (m * k + k * n + m * n).saturating_mul(matrices);
         let flops = (2 * m * n).saturating_mul(k).saturating_mul(matrices);
-        let plan = bind(native("matmul", multiply), blocking.units).read(panels, start);
+        let kernel = native("matmul", multiply);
+        let plan = Plan::new(kernel, Grid::units(blocking.units), &params)
+            .read(a.buffer(), a.byte_offset())
+            .read(b.buffer(), b.byte_offset())
+            .read(bias.buffer(), bias.byte_offset())
+            .read(panels, start);
         let plan = self.blend.write(plan, &out);
         let plan = plan
             .scratch(blocking.scratch_bytes)
@@ -289,39 +298,38 @@ impl Product<'_> {
             bias_stride: self
                 .bias
                 .map_or(0, |bias| bias.layout().strides()[0] as i64),
-            axes: [[1, 0, 0, 0]; gemm::Batch::MAX],
+            axes: [gemm::Axis::default(); BATCH],
             alpha: self.blend.alpha,
             beta: self.blend.beta(),
         };
-        let mut c = (m * n) as i64;
+        let mut c = (m * n) as isize;
         for axis in (0..rank).rev() {
-            let size = a.dims()[axis] as i64;
-            params.axes[axis] = [size, a.strides()[axis] as i64, b.strides()[axis] as i64, c];
-            c *= size;
+            let size = a.dims()[axis];
+            params.axes[axis] = gemm::Axis {
+                size,
+                a: a.strides()[axis],
+                b: b.strides()[axis],
+                c,
+            };
+            c *= size as isize;
         }
         params
     }
 }
 
 impl Params {
-    fn problem(&self) -> (gemm::Problem, gemm::Blocking) {
+    fn problem(&self) -> (gemm::Problem<'_>, gemm::Blocking) {
         let strides = |[row, column]: [i64; 2]| gemm::Strides {
             row: row as isize,
             column: column as isize,
         };
-        let axes = self.axes.map(|[size, a, b, c]| gemm::Axis {
-            size: size as usize,
-            a: a as isize,
-            b: b as isize,
-            c: c as isize,
-        });
         let element = gemm::Element::ALL[self.element as usize];
         let [m, n, k] = self.sizes.map(|size| size as usize);
         let problem = gemm::Problem {
             a: strides(self.strides[0]),
             b: strides(self.strides[1]),
             c: strides(self.strides[2]),
-            batch: gemm::Batch::new(&axes[..self.rank as usize]).unwrap_or_default(),
+            batch: gemm::Batch::new(&self.axes[..self.rank as usize]).unwrap_or_default(),
             bias: (self.bias != 0).then_some(self.bias_stride as isize),
             alpha: self.alpha,
             beta: self.beta,
@@ -359,16 +367,16 @@ unsafe fn pack(call: &mut Call<'_>) {
 }
 
 unsafe fn multiply(call: &mut Call<'_>) {
+    let scratch = call.scratch.as_mut_ptr();
     let (problem, blocking) = call.params::<Params>().problem();
     let buffers = gemm::Buffers {
         packed: call.pointer(3),
         c: call.pointer(4),
         ..operands(call)
     };
-    let (units, scratch) = (call.units.clone(), call.scratch.as_mut_ptr());
     // SAFETY: as in `pack`, whose plan the stream ran before; the scratch memory is as large as
     // the plan asked.
-    unsafe { gemm::multiply(&problem, &blocking, &buffers, units, scratch) }
+    unsafe { gemm::multiply(&problem, &blocking, &buffers, call.units.clone(), scratch) }
 }
 
 fn operands(call: &Call<'_>) -> gemm::Buffers {
@@ -476,8 +484,6 @@ fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
         flops: (2 * matrices * m * n * k) as u64,
     })
 }
-
-const _: () = assert!(gemm::Batch::MAX + 2 == MAX_RANK);
 
 #[cfg(test)]
 mod tests {

@@ -79,10 +79,15 @@ pub(super) struct Cut {
 impl Cut {
     /// Cuts `length` into the fewest blocks that have at most `limit`, a multiple of `quantum`.
     pub fn new(length: usize, quantum: usize, limit: usize) -> Cut {
+        // Mostly one: a division less, of those that a tiny product waits for.
+        let blocks = match length {
+            1.. if length <= limit => 1,
+            _ => length.div_ceil(limit.max(quantum)),
+        };
         Cut {
             length,
             quantum,
-            blocks: length.div_ceil(limit.max(quantum)),
+            blocks,
         }
     }
 
@@ -98,6 +103,7 @@ impl Cut {
     pub fn longest(&self) -> usize {
         match self.blocks {
             0 => 0,
+            1 => self.length.next_multiple_of(self.quantum),
             blocks => self.length.div_ceil(self.quantum).div_ceil(blocks) * self.quantum,
         }
     }
@@ -145,8 +151,12 @@ impl Blocking {
 
         let whole = |bytes: usize| (bytes / size / kernel.depth * kernel.depth).max(kernel.depth);
         let k_block = whole(kernel.b_panel / tile_columns).min(k_room.max(kernel.depth));
-        let k_span = (whole(A_BLOCK_BYTES / (4 * tile_rows)) / k_block * k_block).max(k_block);
-        let k_span = k_span.min(k_room.max(kernel.depth).next_multiple_of(k_block));
+        let k_span = if k_room <= k_block {
+            k_block
+        } else {
+            let most = whole(A_BLOCK_BYTES / (4 * tile_rows)) / k_block * k_block;
+            most.max(k_block).min(k_room.next_multiple_of(k_block))
+        };
         let fitting = A_BLOCK_BYTES / size / k_span / tile_rows * tile_rows;
         let rows = Cut::new(
             m,
@@ -180,7 +190,7 @@ impl Blocking {
         };
         let matrices = problem.batch.count();
         let group = match rows.blocks * columns.blocks {
-            1 => (UNIT_WORK / (m * n).saturating_mul(k.max(1))).clamp(1, matrices.max(1)),
+            1 if matrices > 1 => (UNIT_WORK / (m * n).saturating_mul(k.max(1))).clamp(1, matrices),
             _ => 1,
         };
         let mut blocking = Blocking {
@@ -255,14 +265,18 @@ impl Blocking {
             Source::Shared => 0,
             _ => aligned(self.kernel.max_columns() * self.k_block * size),
         };
-        let tiles = self.rows.longest().div_ceil(self.kernel.max_rows())
-            * self.columns.longest().div_ceil(self.kernel.max_columns());
+        let tiles = || {
+            self.rows.longest().div_ceil(self.kernel.max_rows())
+                * self.columns.longest().div_ceil(self.kernel.max_columns())
+        };
         // Tiles at the edge never go straight into C: they are wider than what is left of it.
-        let whole = problem.m.is_multiple_of(self.kernel.row_quantum)
-            && problem.n.is_multiple_of(self.kernel.column_quantum);
-        let waiting = self.k_room > self.k_block && !(whole && finish::direct(problem));
+        let whole = || {
+            problem.m.is_multiple_of(self.kernel.row_quantum)
+                && problem.n.is_multiple_of(self.kernel.column_quantum)
+        };
+        let waiting = self.k_room > self.k_block && !(whole() && finish::direct(problem));
         let (sums, sums_step) = match waiting {
-            true => (tiles * tile, tile),
+            true => (tiles() * tile, tile),
             false => (tile, 0),
         };
         let turned = match problem.c.column {

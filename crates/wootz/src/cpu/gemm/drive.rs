@@ -75,7 +75,7 @@ pub(super) type Held = Option<(usize, usize, usize)>;
 
 /// A problem as the tiles see it, transposed if the blocking says so.
 pub(super) struct Work<'a> {
-    pub problem: Problem,
+    pub problem: Problem<'a>,
     pub blocking: &'a Blocking,
     pub buffers: Buffers,
     /// Bytes of a value as the tiles read it, and as memory holds it.
@@ -98,7 +98,7 @@ struct Block {
 impl<'a> Work<'a> {
     /// # Safety
     /// As for [`pack`].
-    unsafe fn new(problem: &Problem, blocking: &'a Blocking, buffers: &Buffers) -> Work<'a> {
+    unsafe fn new(problem: &Problem<'a>, blocking: &'a Blocking, buffers: &Buffers) -> Work<'a> {
         let (problem, buffers) = match blocking.swapped {
             false => (*problem, *buffers),
             true => (

@@ -52,7 +52,8 @@ impl Strides {
 }
 
 /// One batch axis: how many matrices, and how far apart they are, in elements.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Axis {
     /// Matrices along this axis.
     pub size: usize,
@@ -64,11 +65,13 @@ pub struct Axis {
     pub c: isize,
 }
 
-/// The batch axes of a product, outermost first.
+/// The batch axes of a product, outermost first. Borrowed: most products have none, and moving
+/// room for some about would take longer than the smallest of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Batch {
-    axes: [Axis; Batch::MAX],
-    rank: usize,
+pub struct Batch<'a> {
+    axes: &'a [Axis],
+    /// Whether the operands have changed places.
+    swapped: bool,
 }
 
 /// Distances, in elements, from the first matrix of a batch to some other.
@@ -79,44 +82,38 @@ pub(super) struct Offset {
     pub c: isize,
 }
 
-impl Batch {
-    /// The most axes a batch can have.
-    pub const MAX: usize = 6;
-
-    /// A batch over `axes`, outermost first; `None` if there are more than [`Batch::MAX`] or if
-    /// the number of matrices overflows.
-    pub fn new(axes: &[Axis]) -> Option<Batch> {
-        let mut batch = Batch {
-            rank: axes.len(),
-            ..Batch::default()
-        };
-        batch.axes.get_mut(..axes.len())?.copy_from_slice(axes);
-        axes.iter()
-            .try_fold(1usize, |count, axis| count.checked_mul(axis.size))?;
-        Some(batch)
+impl<'a> Batch<'a> {
+    /// A batch over `axes`, outermost first; `None` if the number of matrices overflows.
+    pub fn new(axes: &'a [Axis]) -> Option<Batch<'a>> {
+        let mut sizes = axes.iter().map(|axis| axis.size);
+        sizes.try_fold(1usize, |count, size| count.checked_mul(size))?;
+        Some(Batch {
+            axes,
+            swapped: false,
+        })
     }
 
     /// Number of matrices: 1 where there is no axis.
     pub fn count(&self) -> usize {
-        self.axes().iter().map(|axis| axis.size).product()
+        self.axes.iter().map(|axis| axis.size).product()
     }
 
     /// Number of different B matrices: axes along which B is broadcast do not count.
     pub(super) fn count_b(&self) -> usize {
-        let own = self.axes().iter().filter(|axis| axis.b != 0);
+        let own = self.axes.iter().filter(|axis| self.step_b(axis) != 0);
         own.map(|axis| axis.size).product()
     }
 
     /// Where matrix `index` is, and which of the different B matrices it reads.
     pub(super) fn locate(&self, mut index: usize) -> (Offset, usize) {
         let (mut offset, mut b_index, mut b_count) = (Offset::default(), 0, 1);
-        for axis in self.axes().iter().rev() {
+        for axis in self.axes.iter().rev() {
             let at = index % axis.size;
             index /= axis.size;
-            offset.a += at as isize * axis.a;
-            offset.b += at as isize * axis.b;
+            offset.a += at as isize * self.step_a(axis);
+            offset.b += at as isize * self.step_b(axis);
             offset.c += at as isize * axis.c;
-            if axis.b != 0 {
+            if self.step_b(axis) != 0 {
                 b_index += at * b_count;
                 b_count *= axis.size;
             }
@@ -127,29 +124,28 @@ impl Batch {
     /// The distance to the different B matrix `index`.
     pub(super) fn locate_b(&self, mut index: usize) -> isize {
         let mut offset = 0;
-        for axis in self.axes().iter().rev().filter(|axis| axis.b != 0) {
-            offset += (index % axis.size) as isize * axis.b;
+        for axis in self.axes.iter().rev() {
+            if self.step_b(axis) == 0 {
+                continue;
+            }
+            offset += (index % axis.size) as isize * self.step_b(axis);
             index /= axis.size;
         }
         offset
     }
 
-    fn swapped(&self) -> Batch {
-        let mut batch = *self;
-        for axis in &mut batch.axes {
-            (axis.a, axis.b) = (axis.b, axis.a);
-        }
-        batch
+    fn step_a(&self, axis: &Axis) -> isize {
+        if self.swapped { axis.b } else { axis.a }
     }
 
-    fn axes(&self) -> &[Axis] {
-        &self.axes[..self.rank]
+    fn step_b(&self, axis: &Axis) -> isize {
+        if self.swapped { axis.a } else { axis.b }
     }
 }
 
 /// C = alpha·A·B + beta·C + bias for each matrix of a batch, A being m×k, B k×n and C m×n.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Problem {
+pub struct Problem<'a> {
     /// Element of A, B, C and the bias.
     pub element: Element,
     /// Rows of A and C.
@@ -165,7 +161,7 @@ pub struct Problem {
     /// Strides of C. No two elements of C may share memory.
     pub c: Strides,
     /// The batch; the default is one matrix.
-    pub batch: Batch,
+    pub batch: Batch<'a>,
     /// Factor of the product.
     pub alpha: f32,
     /// Factor of what C holds before. At zero C is not read, so it may be uninitialized.
@@ -174,9 +170,9 @@ pub struct Problem {
     pub bias: Option<isize>,
 }
 
-impl Problem {
+impl<'a> Problem<'a> {
     /// A·B for one row-major pair with no gaps.
-    pub fn plain(element: Element, m: usize, n: usize, k: usize) -> Problem {
+    pub fn plain(element: Element, m: usize, n: usize, k: usize) -> Problem<'a> {
         Problem {
             element,
             m,
@@ -194,14 +190,17 @@ impl Problem {
 
     /// The same product seen as Cᵀ = Bᵀ·Aᵀ: which operand is walked by rows and which by vectors
     /// changes places.
-    pub(super) fn swapped(&self) -> Problem {
+    pub(super) fn swapped(&self) -> Problem<'a> {
         Problem {
             m: self.n,
             n: self.m,
             a: self.b.transposed(),
             b: self.a.transposed(),
             c: self.c.transposed(),
-            batch: self.batch.swapped(),
+            batch: Batch {
+                swapped: !self.batch.swapped,
+                ..self.batch
+            },
             ..*self
         }
     }

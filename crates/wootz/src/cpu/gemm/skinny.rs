@@ -24,7 +24,7 @@ pub(super) fn pitch(k: usize) -> usize {
 }
 
 /// Bytes between what a column's sum reads and what it asks for.
-const AHEAD: usize = 1024;
+const AHEAD: usize = 4096;
 
 /// Which elements of B follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl Work<'_> {
                 by_rows!(Lines: 1 [4] 2 [4] 3 [4] 4 [4] 5 [4] 6 [4] 7 [4] 8 [4])
             }
             Along::Columns => {
-                by_rows!(Dots: 1 [4, 2] 2 [4, 2] 3 [6, 1] 4 [6, 1] 5 [2, 2] 6 [2, 2] 7 [3, 1] 8 [3, 1])
+                by_rows!(Dots: 1 [1, 8] 2 [4, 2] 3 [6, 1] 4 [6, 1] 5 [2, 2] 6 [2, 2] 7 [3, 1] 8 [3, 1])
             }
         }
         let c = whole(self.buffers.c, offset.c);

@@ -66,9 +66,9 @@ impl Memory {
 
 /// A problem with its memory.
 #[derive(Clone)]
-struct Case {
-    problem: Problem,
-    axes: Vec<Axis>,
+struct Case<'a> {
+    problem: Problem<'a>,
+    axes: &'a [Axis],
     a: Memory,
     b: Memory,
     c: Memory,
@@ -77,8 +77,8 @@ struct Case {
 
 const GUARD: f32 = -77.0;
 
-impl Case {
-    fn new(problem: Problem, axes: &[Axis]) -> Case {
+impl<'a> Case<'a> {
+    fn new(problem: Problem<'a>, axes: &'a [Axis]) -> Case<'a> {
         let Problem {
             element, m, n, k, ..
         } = problem;
@@ -97,7 +97,7 @@ impl Case {
                 batch: Batch::new(axes).unwrap(),
                 ..problem
             },
-            axes: axes.to_vec(),
+            axes,
             a: Memory::new(element, &a, f32::NAN),
             b: Memory::new(element, &b, f32::NAN),
             c: Memory::new(element, &c, GUARD),
