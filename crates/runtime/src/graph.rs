@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result},
     plan::{Access, Binding, Cost, Grid, Kernel, Params, Plan},
     stream::Stream,
+    tensor_map::TensorMap,
 };
 use smallvec::SmallVec;
 use std::{
@@ -60,6 +61,7 @@ pub(crate) struct Step {
     pub(crate) scratch: usize,
     pub(crate) params: Params,
     pub(crate) bindings: SmallVec<[Bound; 6]>,
+    pub(crate) maps: Vec<TensorMap>,
     /// The earlier steps that must be done before this one; what those wait for is left out.
     pub(crate) after: SmallVec<[usize; 4]>,
 }
@@ -121,6 +123,7 @@ impl Recorder {
             scratch: plan.scratch,
             params: plan.params,
             bindings,
+            maps: plan.maps.clone(),
             after: SmallVec::new(),
         });
     }
@@ -350,6 +353,7 @@ impl<'a> Run<'a> {
             scratch: step.scratch,
             params: step.params,
             bindings: bindings.collect(),
+            maps: step.maps.clone(),
         }
     }
 }

@@ -41,6 +41,7 @@ pub mod ring;
 pub mod slots;
 mod stream;
 pub mod sync;
+mod tensor_map;
 pub mod timeline;
 mod waiters;
 
@@ -57,3 +58,4 @@ pub use module::{Module, Source};
 pub use plan::{Access, Body, Call, Grid, Kernel, NativeFn, Plan};
 pub use resident::{Part, Residence, Resident, Submission};
 pub use stream::Stream;
+pub use tensor_map::TensorMap;

@@ -8,6 +8,7 @@ use crate::{
     buffer::Buffer,
     module::Source,
     sync::atomic::{AtomicU64, Ordering},
+    tensor_map::TensorMap,
 };
 use smallvec::SmallVec;
 use std::{fmt, ops::Range};
@@ -30,6 +31,9 @@ pub struct Plan<'a> {
     pub params: Params,
     /// The memory it reads and writes, in the kernel's order.
     pub bindings: SmallVec<[Binding<'a>; 6]>,
+    /// Tensors in that memory, for kernels that have their boxes moved. Few do: an empty one
+    /// allocates nothing.
+    pub maps: Vec<TensorMap>,
 }
 
 /// A kernel: its name, and the form that runs.
@@ -166,6 +170,7 @@ impl<'a> Plan<'a> {
             scratch: 0,
             params: Params::new(params),
             bindings: SmallVec::new(),
+            maps: Vec::new(),
         }
     }
 
@@ -198,6 +203,13 @@ impl<'a> Plan<'a> {
     #[inline(always)]
     pub fn cost(mut self, bytes: u64, ops: u64) -> Plan<'a> {
         self.cost = Cost { bytes, ops };
+        self
+    }
+
+    /// The same plan with these maps of tensors.
+    #[inline(always)]
+    pub fn maps(mut self, maps: Vec<TensorMap>) -> Plan<'a> {
+        self.maps = maps;
         self
     }
 

@@ -119,6 +119,7 @@ pub(super) mod tests {
             scratch: 0,
             params: Params::new(&0u32),
             bindings: slots.iter().map(bound).collect(),
+            maps: Vec::new(),
             after: SmallVec::new(),
         }
     }

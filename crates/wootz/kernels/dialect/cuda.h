@@ -198,6 +198,22 @@ inline void multiply_add(Place at, SimdTile<T, TM, TN>& c, const T* a, u32 a_ste
   }
 }
 
+// multiply_packs as two mma.sync: lane q of four holds 8 neighbours along the inner size, and an
+// instruction takes which four of its 16 are whose in any order that both factors share.
+#define MULTIPLIES_PACKS
+struct PackSums {
+  f32 at[2][2];
+};
+template <typename T>
+inline void multiply_packs(Place, PackSums& c, const Pack<u32, 4>& top, const Pack<u32, 4>& bottom,
+                           const Pack<u32, 4>& right) {
+  UNROLL for (u32 i = 0; i < 4; i += 2) {
+    u32 left[4] = {top.at[i], bottom.at[i], top.at[i + 1], bottom.at[i + 1]};
+    u32 turned[2] = {right.at[i], right.at[i + 1]};
+    mma(c.at[0], c.at[1], left, turned, T());
+  }
+}
+
 // The tensor cores would round f32 to 10 bits: true f32 goes through the FMA units.
 template <u32 TM, u32 TN>
 inline void multiply_add(Place at, SimdTile<f32, TM, TN>& c, const f32* a, u32 a_step,

@@ -9,7 +9,8 @@
 //   simd        32 lanes in step: shuffle, shuffle_xor, shuffle_up, simd_any, simd_barrier
 //   group       the lanes that share scratch: scratch_barrier, device_barrier
 //   memory      load, store, narrow (packs), put, get, put_packed (scratch), keep, kept (device), atomic_add, atomic_max, atomic_load, atomic_store
-//   matrices    SimdTile, multiply_add, multiply_add_turned, get, set: a simd's accumulator of 8 x 8 blocks
+//   matrices    SimdTile, multiply_add, multiply_add_turned, get, set: a simd's accumulator of 8 x 8 blocks;
+//               PackSums, multiply_packs: of 16 x 8, from packs that lanes hold
 //   maths       exp_precise, exp_fast, ...: never a bare name whose meaning differs
 //   bits        bits_as<T>(x)
 //   constants   FIXED for class-scope constants

@@ -2,7 +2,7 @@
 
 use super::{
     Arange, Columns, Fold, Gives, Grouped, Id, Lora, Matmul, Pick, Pointwise, Reduce, RowOp, Rows,
-    Scatter,
+    Scatter, Thin,
 };
 use crate::DType;
 
@@ -80,7 +80,7 @@ const FOLDS: &[(&str, Gives, &[DType])] = &[
     ("FoldArgMin", Gives::Place, DType::ALL),
 ];
 
-/// All kernels, those of one module together.
+/// All portable kernels, those of one module together.
 pub fn modules() -> Vec<Vec<Id>> {
     let mut modules = vec![];
     for &dtype in DType::FLOATS {
@@ -95,6 +95,9 @@ pub fn modules() -> Vec<Vec<Id>> {
         modules.push(Matmul::all(dtype));
         modules.push(Grouped::all(dtype));
         modules.push(Lora::all(dtype));
+        if dtype != DType::F32 {
+            modules.push(Thin::all(dtype));
+        }
         modules.push(vec![Id::Rope(dtype)]);
     }
     modules.push(fills());
@@ -149,17 +152,17 @@ fn fills() -> Vec<Id> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{Instance, module};
+    use crate::kernels::{Instance, module, sm90_kernels};
     use std::collections::HashSet;
 
     #[test]
     fn names_are_unique_and_modules_render() {
         let mut names = HashSet::new();
-        for ids in modules() {
+        for ids in modules().into_iter().chain([sm90_kernels()]) {
             let instances: Vec<Instance> = ids.into_iter().map(Id::instance).collect();
             let text = module(&instances);
             for instance in instances {
-                assert!(text.contains(&format!("ENTRY({}, ", instance.name)));
+                assert!(text.contains(&format!("{}, ", instance.name)));
                 assert!(names.insert(instance.name.clone()), "{}", instance.name);
             }
         }

@@ -36,6 +36,7 @@ impl Grouped {
             name: format!("grouped_{t}_{i}_{}", cut.rows),
             body: format!("grouped<{t}, {i}, {}>", cut.arguments()),
             lanes: cut.lanes(),
+            cluster: None,
             params: GroupedParams::C,
             buffers: vec![
                 Buffer::input(t),

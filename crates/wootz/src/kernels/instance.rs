@@ -10,6 +10,8 @@ pub enum Buffer {
     In(String),
     /// Writes it, or reads and writes it.
     Out(String),
+    /// The map of a tensor, which comes after all that have memory.
+    Map,
 }
 
 impl Buffer {
@@ -35,6 +37,8 @@ pub struct Instance {
     pub body: String,
     /// Lanes in a group at most; a multiple of 32.
     pub lanes: u32,
+    /// Groups of a cluster, for kernels that only Hopper runs.
+    pub cluster: Option<u32>,
     /// The parameter struct.
     pub params: CStruct,
     /// The buffers in the body's order.
@@ -55,6 +59,7 @@ impl Instance {
             name,
             body,
             lanes: LANES,
+            cluster: None,
             params,
             buffers,
         }
@@ -66,6 +71,7 @@ impl Instance {
             name,
             body,
             lanes,
+            cluster,
             params,
             buffers,
             ..
@@ -75,14 +81,19 @@ impl Instance {
             let _ = match buffer {
                 Buffer::In(element) => write!(list, "IN({index}, {element}) "),
                 Buffer::Out(element) => write!(list, "OUT({index}, {element}) "),
+                Buffer::Map => write!(list, "MAP({index}) "),
             };
         }
         let names: Vec<String> = (0..buffers.len())
             .map(|index| format!("b{index}"))
             .collect();
         let (count, names) = (buffers.len(), names.join(", "));
+        let entry = match cluster {
+            None => "ENTRY(".to_owned(),
+            Some(groups) => format!("CLUSTER_ENTRY({groups}, "),
+        };
         format!(
-            "ENTRY({name}, {lanes}, {count}, {}, {list}, ({names}), {body})\n",
+            "{entry}{name}, {lanes}, {count}, {}, {list}, ({names}), {body})\n",
             params.name
         )
     }

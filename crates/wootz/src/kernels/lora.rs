@@ -66,6 +66,7 @@ impl Lora {
             name,
             body,
             lanes,
+            cluster: None,
             params: LoraParams::C,
             buffers,
         }

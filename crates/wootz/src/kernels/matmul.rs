@@ -141,6 +141,7 @@ impl Matmul {
             name,
             body,
             lanes,
+            cluster: None,
             params: MatmulParams::C,
             buffers,
         }

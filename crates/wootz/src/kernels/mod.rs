@@ -15,14 +15,17 @@ mod library;
 mod lines;
 mod lora;
 mod matmul;
+mod operand;
 mod params;
 mod pointwise;
 mod reduce;
 mod resident;
 mod rope;
 mod rows;
+pub(crate) mod sm90;
 mod source;
 pub mod structs;
+pub(crate) mod thin;
 mod transpose;
 mod walk;
 
@@ -51,7 +54,9 @@ pub use resident::residents;
 pub(crate) use rope::{MOST_PAIRS, Places, plan as rope};
 pub use rows::{Columns, RowOp, RowWay, Rows, Team};
 pub(crate) use rows::{NormShape, norm, softmax};
+pub use sm90::{Sm90Matmul, Sm90Tile, sm90_kernels};
 pub use source::{SourceError, flatten};
+pub use thin::Thin;
 pub(crate) use transpose::copy;
 
 use crate::DType;
@@ -86,6 +91,10 @@ pub enum Id {
     Grouped(Grouped),
     /// Rows through weights and adapters.
     Lora(Lora),
+    /// Matrix products with few rows.
+    Thin(Thin),
+    /// Matrix products on Hopper.
+    Sm90Matmul(Sm90Matmul),
 }
 
 impl Id {
@@ -105,6 +114,8 @@ impl Id {
             Id::Matmul(id) => id.instance(),
             Id::Grouped(id) => id.instance(),
             Id::Lora(id) => id.instance(),
+            Id::Thin(id) => id.instance(),
+            Id::Sm90Matmul(id) => id.instance(),
         }
     }
 }

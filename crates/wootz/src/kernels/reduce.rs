@@ -155,6 +155,7 @@ impl Reduce {
                 Step::Columns | Step::ColumnParts => COLUMN_LANES,
                 _ => ROW_LANES,
             },
+            cluster: None,
             params: ReduceParams::C,
             buffers: vec![input, output],
         }

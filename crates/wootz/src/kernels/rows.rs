@@ -199,6 +199,7 @@ impl Rows {
             name: format!("{name}_{t}{}", way.suffix()),
             body: way.body(stem, &format!("{name}, {t}")),
             lanes: way.lanes,
+            cluster: None,
             params,
             buffers,
         }

@@ -227,3 +227,51 @@ kernel_params! {
         packed: u32,
     }
 }
+
+kernel_params! {
+    /// Matrix products with few rows: `ops/thin.h`. Strides are in elements.
+    pub struct ThinParams {
+        /// Columns of the result.
+        columns: u64,
+        /// The inner size.
+        depth: u64,
+        /// From one row of the left matrix to the next.
+        a_row: i64,
+        /// From one column of the right matrix to the next.
+        x_column: i64,
+        /// Rows of the result.
+        rows: u32,
+        /// Whether a bias is added to each row.
+        has_bias: u32,
+    }
+}
+
+kernel_params! {
+    /// Matrix products on Hopper: `sm90/matmul.h`.
+    pub struct Sm90MatmulParams {
+        /// Rows of the result.
+        rows: u32,
+        /// Columns of the result.
+        columns: u32,
+        /// The inner size.
+        depth: u32,
+        /// Tiles of clusters that cover the rows.
+        row_tiles: u32,
+        /// Tiles that cover the columns.
+        column_tiles: u32,
+        /// Products.
+        batch: u32,
+        /// Rows of clusters that go through all columns together.
+        band: u32,
+        /// Whether each product has a left matrix of its own,
+        a_batched: u32,
+        /// and a right one.
+        x_batched: u32,
+        /// Whether a bias is added to each row.
+        has_bias: u32,
+        /// Whether the copy engine can write the result.
+        boxes: u32,
+        /// Nothing.
+        pad: u32,
+    }
+}

@@ -217,20 +217,7 @@ impl Product<'_> {
             return Ok(out);
         }
         if runs_source(stream.device()) {
-            let mut copied = None;
-            let bias = or_contiguous_copy(self.bias, &mut copied)?;
-            let ((a, left), (b, right)) = (&self.a, &self.b);
-            let product = kernels::Product::new((a, left), (b, right), bias, &out);
-            let sums = product.sums().map(|bytes| stream.allocate(bytes));
-            let sums = sums.transpose()?;
-            // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out`
-            // has as well; there is room for each part's sums.
-            unsafe {
-                submit(stream, &product.plan(sums.as_ref()))?;
-                if let Some(sums) = &sums {
-                    submit(stream, &product.join(sums))?;
-                }
-            }
+            self.run_source(stream, &out)?;
             return self.blend.of(op, stream, out);
         }
         let params = self.params(out.dtype());
@@ -275,6 +262,32 @@ impl Product<'_> {
         unsafe { submit(stream, &plan)? };
         drop(plan);
         Ok(out)
+    }
+
+    /// The same on a device that runs kernels in source form, into `out`, which is not empty.
+    fn run_source(&self, stream: &Stream, out: &Tensor) -> Result<()> {
+        let mut copied = None;
+        let bias = or_contiguous_copy(self.bias, &mut copied)?;
+        let ((a, left), (b, right)) = (&self.a, &self.b);
+        let caps = stream.device().caps();
+        let thin = kernels::thin::plan(caps, (a, left), (b, right), bias, out);
+        let hopper = || kernels::sm90::plan(caps, (a, left), (b, right), bias, out);
+        if let Some(plan) = thin.or_else(hopper) {
+            // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out`
+            // has as well.
+            return unsafe { submit(stream, &plan) };
+        }
+        let product = kernels::Product::new((a, left), (b, right), bias, out);
+        let sums = product.sums().map(|bytes| stream.allocate(bytes));
+        let sums = sums.transpose()?;
+        // SAFETY: as above; there is room for each part's sums.
+        unsafe {
+            submit(stream, &product.plan(sums.as_ref()))?;
+            if let Some(sums) = &sums {
+                submit(stream, &product.join(sums))?;
+            }
+        }
+        Ok(())
     }
 
     fn params(&self, dtype: DType) -> Params {
@@ -424,17 +437,19 @@ pub(super) fn expected(dtype: DType, a: &Array, b: &Array, bias: Option<&Array>)
 
 fn cases(cases: &mut Cases) {
     let dtype = cases.dtype();
-    let shapes: [(&[usize], &[usize]); 14] = [
+    let shapes: [(&[usize], &[usize]); 16] = [
         (&[1, 1], &[1, 1]),
         (&[5, 7], &[7, 3]),
         (&[17, 33], &[33, 35]),
         (&[33, 64], &[64, 65]),
         (&[140, 70], &[70, 150]),
+        (&[72, 136], &[136, 152]),
         (&[1, 300], &[300, 40]),
         (&[40, 600], &[600, 1]),
         (&[3, 0], &[0, 4]),
         (&[0, 3], &[3, 4]),
         (&[3, 4, 5], &[3, 5, 6]),
+        (&[2, 72, 24], &[2, 24, 40]),
         (&[2, 1, 4, 5], &[3, 5, 6]),
         (&[4, 5], &[2, 3, 5, 6]),
         (&[2, 3, 4, 5], &[5, 6]),

@@ -159,13 +159,13 @@ functions! {
     );
 }
 
-fn symbol<F: Copy>(name: &str) -> Result<F, String> {
+pub(super) fn symbol<F: Copy>(name: &str) -> Result<F, String> {
     // SAFETY: `driver` has seen that the library is there; `functions!` gives each symbol the
     // signature of the driver's manual.
     let found = unsafe { culib().get::<F>(name) };
-    found.map(|symbol| *symbol).map_err(|_| {
-        format!("the NVIDIA driver is too old: it lacks {name}, which came with CUDA 11.7")
-    })
+    found
+        .map(|symbol| *symbol)
+        .map_err(|_| format!("the NVIDIA driver is too old: it lacks {name}"))
 }
 
 /// The driver, ready for use; or why there is none.

@@ -19,6 +19,7 @@ use crate::{
     error::Result,
     graph::{Calls, Run, Slot, Step},
     plan::Params,
+    tensor_map::TensorMap,
 };
 use cudarc::driver::sys::{CUdeviceptr, CUgraph_st, CUgraphExec_st, CUgraphNode_st, CUstream_st};
 use smallvec::SmallVec;
@@ -190,7 +191,7 @@ impl Instance {
         }
         let mut node = ptr::null_mut();
         let graph = self.graph.0;
-        launch.as_node(addresses(run, step), &step.params, |params| {
+        launch.as_node(addresses(run, step), &step.maps, &step.params, |params| {
             // SAFETY: writes one handle, which the graph owns; the driver copies the parameters.
             unsafe {
                 let (first, count) = (after.as_ptr(), after.len());
@@ -248,7 +249,7 @@ impl Instance {
             if !step.bindings.iter().any(|b| moved.contains(&b.slot)) {
                 continue;
             }
-            launch.as_node(addresses(run, step), &step.params, |params| {
+            launch.as_node(addresses(run, step), &step.maps, &step.params, |params| {
                 // SAFETY: the executable and the node live and belong together; only arguments
                 // differ, which the driver copies.
                 unsafe { self.driver.change_node(self.executable.0, handle.0, params) }
@@ -278,8 +279,16 @@ pub(super) struct Alone {
     what: What,
 }
 
+/// A launch, and what it is given.
+struct Call {
+    launch: Launch,
+    addresses: SmallVec<[CUdeviceptr; 8]>,
+    maps: Vec<TensorMap>,
+    params: Params,
+}
+
 enum What {
-    Launches(Vec<(Launch, SmallVec<[CUdeviceptr; 8]>, Params)>),
+    Launches(Vec<Call>),
     Graph(Box<Instance>),
 }
 
@@ -296,9 +305,12 @@ impl Alone {
                 let mut launches = Vec::new();
                 for step in run.steps() {
                     let launch = Launch::of(gpu, step.kernel, step.grid, step.scratch)?;
-                    let with_memory =
-                        launch.map(|launch| (launch, addresses(run, step).collect(), step.params));
-                    launches.extend(with_memory);
+                    launches.extend(launch.map(|launch| Call {
+                        launch,
+                        addresses: addresses(run, step).collect(),
+                        maps: step.maps.clone(),
+                        params: step.params,
+                    }));
                 }
                 What::Launches(launches)
             }
@@ -317,14 +329,15 @@ impl Alone {
                 let driver = self.gpu.driver;
                 driver.launch_graph(instance.executable.0, self.stream.0)
             },
-            What::Launches(launches) => {
-                launches.iter().try_for_each(|(launch, addresses, params)| {
-                    // SAFETY: as above.
-                    unsafe {
-                        launch.launch(self.gpu, self.stream, addresses.iter().copied(), params)
-                    }
-                })
-            }
+            What::Launches(launches) => launches.iter().try_for_each(|call| {
+                let addresses = call.addresses.iter().copied();
+                let (maps, params) = (&call.maps, &call.params);
+                // SAFETY: as above.
+                unsafe {
+                    call.launch
+                        .launch(self.gpu, self.stream, addresses, maps, params)
+                }
+            }),
         }
     }
 }

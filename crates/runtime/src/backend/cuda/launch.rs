@@ -3,10 +3,12 @@
 use super::{
     driver::{Failure, Handle},
     gpu::Gpu,
+    maps,
 };
 use crate::{
     error::{Error, Result},
     plan::{Body, Grid, Kernel, Params, Plan},
+    tensor_map::TensorMap,
 };
 use cudarc::driver::sys::{CUDA_KERNEL_NODE_PARAMS_v1, CUdeviceptr, CUfunc_st, CUstream_st};
 use smallvec::SmallVec;
@@ -62,9 +64,10 @@ impl Launch {
         gpu: &Gpu,
         stream: Handle<CUstream_st>,
         addresses: impl Iterator<Item = CUdeviceptr>,
+        maps: &[TensorMap],
         params: &Params,
     ) -> Result<(), Failure> {
-        with_arguments(addresses, params, |arguments| {
+        with_arguments(addresses, maps, params, |arguments| {
             // SAFETY: passed on from the caller; the driver copies what the arguments point at
             // before it returns.
             unsafe {
@@ -86,13 +89,14 @@ impl Launch {
     }
 
     /// Calls `f` with the launch as a node of a graph.
-    pub(super) fn as_node<R>(
+    pub(super) fn as_node(
         &self,
         addresses: impl Iterator<Item = CUdeviceptr>,
+        maps: &[TensorMap],
         params: &Params,
-        f: impl FnOnce(&CUDA_KERNEL_NODE_PARAMS_v1) -> R,
-    ) -> R {
-        with_arguments(addresses, params, |arguments| {
+        f: impl FnOnce(&CUDA_KERNEL_NODE_PARAMS_v1) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        with_arguments(addresses, maps, params, |arguments| {
             f(&CUDA_KERNEL_NODE_PARAMS_v1 {
                 func: self.function.0,
                 gridDimX: self.groups,
@@ -110,16 +114,17 @@ impl Launch {
 }
 
 /// Calls `f` with a pointer to each argument of a kernel.
-fn with_arguments<R>(
+fn with_arguments(
     addresses: impl Iterator<Item = CUdeviceptr>,
+    maps: &[TensorMap],
     params: &Params,
-    f: impl FnOnce(*mut *mut c_void) -> R,
-) -> R {
+    f: impl FnOnce(*mut *mut c_void) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut addresses: SmallVec<[CUdeviceptr; 8]> = addresses.collect();
-    let mut arguments: SmallVec<[*mut c_void; 9]> = addresses
-        .iter_mut()
-        .map(|address| ptr::from_mut(address).cast())
-        .collect();
+    let mut maps = maps::encode(maps, &addresses)?;
+    let addresses = addresses.iter_mut().map(|one| ptr::from_mut(one).cast());
+    let mut arguments: SmallVec<[*mut c_void; 9]> = addresses.collect();
+    arguments.extend(maps.iter_mut().map(|map| ptr::from_mut(map).cast()));
     // The driver only reads: the struct's bytes go to the kernel by value.
     arguments.push(params.bytes().as_ptr().cast_mut().cast());
     f(arguments.as_mut_ptr())

@@ -78,6 +78,7 @@ mod kernels;
 mod lane;
 mod launch;
 mod link;
+mod maps;
 mod marks;
 mod nvrtc;
 mod pinned;

@@ -180,7 +180,9 @@ impl CudaQueue {
             return Ok(());
         };
         // SAFETY: passed on from the caller.
-        gpu.attempt(unsafe { launch.launch(gpu, stream, addresses(plan), &plan.params) })
+        gpu.attempt(unsafe {
+            launch.launch(gpu, stream, addresses(plan), &plan.maps, &plan.params)
+        })
     }
 }
 

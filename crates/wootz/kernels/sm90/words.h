@@ -1,0 +1,199 @@
+#pragma once
+// What only Hopper (compute capability 9.0) has, as words: barriers in scratch memory that count
+// bytes, the copy engine that moves boxes of tensors, clusters of groups that reach each other's
+// scratch memory, and the matrix instructions of a warpgroup.
+//
+// A kernel that uses them has an entry line of its own, CLUSTER_ENTRY, and takes its tensors' maps
+// as arguments; plans hold those as plain data, and the driver encodes them for the launch.
+
+namespace wootz {
+
+// A tensor's map, as the driver encodes it.
+struct alignas(64) TensorMap {
+  u64 words[16];
+};
+
+inline u32 scratch_address(const void* at) { return u32(__cvta_generic_to_shared(at)); }
+
+// Barriers.
+inline void barrier_init(u32 barrier, u32 arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" : : "r"(barrier), "r"(arrivals) : "memory");
+}
+// Makes new barriers known to the copy engine and to the cluster.
+inline void barriers_made() { asm volatile("fence.mbarrier_init.release.cluster;" : : : "memory"); }
+// Arrives, and has the phase also wait for so many bytes.
+inline void barrier_expect(u32 barrier, u32 bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
+               : : "r"(barrier), "r"(bytes) : "memory");
+}
+// Arrives at the same barrier of a group of the cluster. Barriers order no more than what they are
+// about, boxes and slots: with the scope of the cluster they would order all memory of the device.
+inline void barrier_arrive(u32 barrier, u32 group) {
+  asm volatile(
+      "{\n.reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}"
+      : : "r"(barrier), "r"(group) : "memory");
+}
+// Waits until the phase of this parity is over.
+inline void barrier_wait(u32 barrier, u32 parity) {
+  u32 over;
+  do {
+    asm volatile(
+        "{\n.reg .pred over;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 over, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, over;\n}"
+        : "=r"(over) : "r"(barrier), "r"(parity) : "memory");
+  } while (!over);
+}
+
+// Clusters.
+inline u32 cluster_place() {
+  u32 place;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(place));
+  return place;
+}
+// All lanes of all groups of the cluster meet, with new barriers in order and no other memory.
+inline void cluster_barrier() {
+  asm volatile("barrier.cluster.arrive.relaxed;\nbarrier.cluster.wait;" : : : "memory");
+}
+// A value that is the same for all lanes of a simd, known as such.
+inline u32 uniform(u32 value) { return __shfl_sync(0xffffffffu, value, 0); }
+
+// Where a box starts: along the elements, along the rows, and in the batch.
+struct BoxAt {
+  u32 column;
+  u32 row;
+  u32 batch;
+};
+inline void know_map(const TensorMap& map) {
+  asm volatile("prefetch.tensormap [%0];" : : "l"(&map) : "memory");
+}
+// A box to scratch memory; its bytes count at the barrier.
+inline void load_box(u32 to, const TensorMap& map, BoxAt at, u32 barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes"
+      " [%0], [%1, {%3, %4, %5}], [%2];"
+      : : "r"(to), "l"(&map), "r"(barrier), "r"(at.column), "r"(at.row), "r"(at.batch) : "memory");
+}
+// The same to each group of the cluster in `groups`, at the same place, and to its barrier.
+inline void load_box_for(u16 groups, u32 to, const TensorMap& map, BoxAt at, u32 barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes"
+      ".multicast::cluster [%0], [%1, {%3, %4, %5}], [%2], %6;"
+      : : "r"(to), "l"(&map), "r"(barrier), "r"(at.column), "r"(at.row), "r"(at.batch),
+        "h"(groups) : "memory");
+}
+// A box from scratch memory; what lies outside the tensor is left out.
+inline void store_box(const TensorMap& map, BoxAt at, u32 from) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];\n"
+      "cp.async.bulk.commit_group;"
+      : : "l"(&map), "r"(from), "r"(at.column), "r"(at.row), "r"(at.batch) : "memory");
+}
+// Waits until all but the last `count` boxes that this lane stored are read.
+template <u32 count> inline void stores_read() {
+  asm volatile("cp.async.bulk.wait_group.read %0;" : : "n"(count) : "memory");
+}
+// Makes what this lane wrote to scratch memory known to the copy engine.
+inline void boxes_written() { asm volatile("fence.proxy.async.shared::cta;" : : : "memory"); }
+
+// Registers that each lane of a warpgroup keeps from here on.
+template <u32 count> inline void fewer_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" : : "n"(count));
+}
+template <u32 count> inline void more_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" : : "n"(count));
+}
+
+// Four 8 x 8 blocks of half-width elements to scratch memory, a row of which each lane points at.
+inline void store_blocks(u32 row, u32 a, u32 b, u32 c, u32 d) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};"
+               : : "r"(row), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+}
+
+// The matrix instructions. An operand lies in scratch memory as boxes of 128-byte rows whose
+// 16-byte chunks are swizzled, and starts at a multiple of 1024 bytes; it is known by words that say
+// where. Along the inner size, a box is 64 elements wide; along the other, it is 64 wide and 64
+// high, and `apart` is how far the next one is.
+template <bool inner> struct Operand;
+template <> struct Operand<true> {
+  enum : u32 { STEP = 32 };  // bytes from one 16 of the inner size to the next
+  static u64 at(u32 address, u32) {
+    return u64(address >> 4 & 0x3fff) | u64(1) << 16 | u64(64) << 32 | u64(1) << 62;
+  }
+};
+template <> struct Operand<false> {
+  enum : u32 { STEP = 2048 };
+  static u64 at(u32 address, u32 apart) {
+    return u64(address >> 4 & 0x3fff) | u64(apart >> 4) << 16 | u64(64) << 32 | u64(1) << 62;
+  }
+};
+
+inline void multiply_begin() { asm volatile("wgmma.fence.sync.aligned;" : : : "memory"); }
+inline void multiply_commit() { asm volatile("wgmma.commit_group.sync.aligned;" : : : "memory"); }
+// Waits until all but the last `count` commits are done.
+template <u32 count> inline void multiply_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" : : "n"(count) : "memory");
+}
+
+// c (+)= a * b for 64 rows, N columns and 16 of the inner size.
+template <typename T, u32 N, bool a_inner, bool b_inner> struct Multiply;
+
+#define SUMS2(i) "+f"(c[i]), "+f"(c[i + 1])
+#define SUMS8(i) SUMS2(i), SUMS2(i + 2), SUMS2(i + 4), SUMS2(i + 6)
+#define SUMS32(i) SUMS8(i), SUMS8(i + 8), SUMS8(i + 16), SUMS8(i + 24)
+#define SUMS64(i) SUMS32(i), SUMS32(i + 32)
+#define SUMS128(i) SUMS64(i), SUMS64(i + 64)
+#define NAMES32 \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define NAMES64 \
+  NAMES32 ", " \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define NAMES128 \
+  NAMES64 ", " \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, " \
+  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+// The numbers are of the operands after the sums.
+#define MULTIPLY(T, word, N, COUNT, a_words, b_words, adds, a_turned, b_turned)                  \
+  template <bool a_inner, bool b_inner> struct Multiply<T, N, a_inner, b_inner> {               \
+    static void add(f32 (&c)[COUNT], u64 a, u64 b, u32 add) {                                    \
+      asm volatile(                                                                              \
+          "{\n.reg .pred adds;\nsetp.ne.b32 adds, " adds ", 0;\n"                                \
+          "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." word "." word " {" NAMES##COUNT      \
+          "}, " a_words ", " b_words ", adds, 1, 1, " a_turned ", " b_turned ";\n}"              \
+          : SUMS##COUNT(0)                                                                       \
+          : "l"(a), "l"(b), "r"(add), "n"(int(!a_inner)), "n"(int(!b_inner)));                   \
+    }                                                                                            \
+  };
+MULTIPLY(f16, "f16", 64, 32, "%32", "%33", "%34", "%35", "%36")
+MULTIPLY(bf16, "bf16", 64, 32, "%32", "%33", "%34", "%35", "%36")
+MULTIPLY(f16, "f16", 128, 64, "%64", "%65", "%66", "%67", "%68")
+MULTIPLY(bf16, "bf16", 128, 64, "%64", "%65", "%66", "%67", "%68")
+MULTIPLY(f16, "f16", 256, 128, "%128", "%129", "%130", "%131", "%132")
+MULTIPLY(bf16, "bf16", 256, 128, "%128", "%129", "%130", "%131", "%132")
+#undef MULTIPLY
+#undef NAMES32
+#undef NAMES64
+#undef NAMES128
+#undef SUMS2
+#undef SUMS8
+#undef SUMS32
+#undef SUMS64
+#undef SUMS128
+
+}  // namespace wootz
+
+// As ENTRY, for clusters of so many groups; the maps of tensors follow the buffers.
+#define MAP(index) const __grid_constant__ wootz::TensorMap b##index,
+#define CLUSTER_ENTRY(cluster, name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)        \
+  extern "C" __global__ void __cluster_dims__(cluster, 1, 1) __launch_bounds__(lanes, 1)   \
+      name(BUFFERS const __grid_constant__ Params params) {                                \
+    extern __shared__ __align__(1024) unsigned char memory[];                              \
+    wootz::Place at = {blockIdx.x, gridDim.x, threadIdx.x, blockDim.x, memory};            \
+    __VA_ARGS__(at, BARE ARGUMENTS, params);                                               \
+  }

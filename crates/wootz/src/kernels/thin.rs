@@ -1,0 +1,101 @@
+//! Matrix products with few rows, of `ops/thin.h`.
+
+use super::{
+    Buffer, Id, Instance, KernelParams, element, groups_of, launch, operand::Operand,
+    structs::ThinParams,
+};
+use crate::{DType, Layout, Tensor};
+use wootz_runtime::{Caps, Family, Plan};
+
+/// Which kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Thin {
+    /// The type, of half width.
+    pub dtype: DType,
+    /// Blocks of 8 columns that a group computes.
+    pub blocks: usize,
+}
+
+/// Most rows.
+const ROWS: u64 = 16;
+/// Lanes of a group.
+const LANES: u32 = 256;
+/// Bytes of a simd's sums of a block.
+const SUMS: usize = 16 * 8 * size_of::<f32>();
+/// Elements of a pack.
+const PACK: u64 = 8;
+
+impl Thin {
+    const FEW: usize = 2;
+    const MANY: usize = 4;
+
+    /// Every kernel of a type.
+    pub(super) fn all(dtype: DType) -> Vec<Id> {
+        let blocks = [Thin::FEW, Thin::MANY];
+        blocks
+            .map(|blocks| Id::Thin(Thin { dtype, blocks }))
+            .to_vec()
+    }
+
+    pub(super) fn instance(self) -> Instance {
+        let Thin { dtype, blocks } = self;
+        let t = element(dtype);
+        let mut buffers = vec![Buffer::input(t); 3];
+        buffers.push(Buffer::output(t));
+        let name = format!("matmul_thin_{t}_{blocks}");
+        let body = format!("matmul_thin<{t}, {blocks}>");
+        Instance::new("ops/thin.h", name, body, ThinParams::C, buffers)
+    }
+}
+
+/// The plan of `a · b (+ bias)`, taken as `matmul::Product::new` takes it; none where there are more
+/// rows, or other layouts, than this kernel is for.
+pub(crate) fn plan<'a>(
+    caps: &Caps,
+    (a, a_layout): (&'a Tensor, &Layout),
+    (b, b_layout): (&'a Tensor, &Layout),
+    bias: Option<&'a Tensor>,
+    out: &'a Tensor,
+) -> Option<Plan<'a>> {
+    let dtype = out.dtype();
+    // Where lanes would have to pass their packs round, tiles are faster.
+    let multiplies_packs = matches!(caps.family, Family::Cuda | Family::Emulated);
+    if dtype == DType::F32 || !multiplies_packs {
+        return None;
+    }
+    let left = Operand::of(a, a_layout, 1)?;
+    let right = Operand::of(b, b_layout, 0)?;
+    let left = left.flat().unwrap_or(left);
+    let ([m, k], n) = (left.sizes, right.sizes[0]);
+    let one = left.batch[0] == 1 && right.batch[0] == 1;
+    let along = left.inner && right.inner && k.is_multiple_of(PACK);
+    if m > ROWS || !one || !along {
+        return None;
+    }
+    let params = ThinParams {
+        columns: n,
+        depth: k,
+        a_row: left.stride as i64,
+        x_column: right.stride as i64,
+        rows: m as u32,
+        has_bias: bias.is_some().into(),
+    };
+    let groups = |blocks: usize| n.div_ceil(8 * blocks as u64);
+    // Wider groups read the rows less often; narrower ones are more.
+    let blocks = if groups(Thin::MANY) >= caps.cores as u64 {
+        Thin::MANY
+    } else {
+        Thin::FEW
+    };
+    let bias = bias.unwrap_or(b);
+    let values = m * k + k * n + m * n;
+    let id = Id::Thin(Thin { dtype, blocks });
+    let plan = launch(id, groups_of(groups(blocks) as usize), &params)
+        .read(a.buffer(), a.byte_offset())
+        .read(b.buffer(), b.byte_offset())
+        .read(bias.buffer(), bias.byte_offset())
+        .write(out.buffer(), out.byte_offset())
+        .scratch(LANES as usize / 32 * blocks * SUMS)
+        .cost(values * dtype.size() as u64, 2 * m * n * k);
+    Some(plan)
+}
