@@ -11,6 +11,7 @@ gives, captures each call as a CUDA graph.
 
 import contextlib
 import sys
+import threading
 
 from conversation import chained, needed, serve
 
@@ -67,6 +68,9 @@ LOADS = {
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
+PREPARING = threading.Lock()
+
+
 def device_of(name):
     if name.startswith("cuda"):
         return torch.device("cuda")
@@ -77,19 +81,9 @@ def device_of(name):
 def make_call(args):
     """The call and the wait for its result, on this thread's own stream."""
     with torch.inference_mode():
-        device = device_of(args.device)
-        op, x = LOADS[args.op](DTYPES[args.dtype], device)
-        submit = chained(op, x, args.chain)
-        if device.type == "cpu":
-            wait = lambda: None
-        elif device.type == "mps":
-            wait = torch.mps.synchronize
-        else:
-            stream = torch.cuda.Stream()
-            torch.cuda.set_stream(stream)
-            wait = stream.synchronize
-            if args.graph:
-                submit = captured(submit, stream)
+        # One thread at a time: none may make random numbers while another captures.
+        with PREPARING:
+            submit, wait = prepared(args)
 
         def call():
             submit()
@@ -98,13 +92,27 @@ def make_call(args):
         yield call
 
 
+def prepared(args):
+    device = device_of(args.device)
+    op, x = LOADS[args.op](DTYPES[args.dtype], device)
+    submit = chained(op, x, args.chain)
+    if device.type == "cpu":
+        return submit, lambda: None
+    if device.type == "mps":
+        return submit, torch.mps.synchronize
+    stream = torch.cuda.Stream()
+    torch.cuda.set_stream(stream)
+    if args.graph:
+        submit = captured(submit, stream)
+    return submit, stream.synchronize
+
+
 def captured(submit, stream):
     """The call as a CUDA graph."""
     for _ in range(3):
         submit()
     stream.synchronize()
     graph = torch.cuda.CUDAGraph()
-    # The other threads go on allocating.
     with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         submit()
     return graph.replay

@@ -156,6 +156,8 @@ fn info_lists_devices_and_ops() {
             .count(),
         1
     );
+    // There is one way to the CPU.
+    assert!(cpu["submission"].is_null() && cpu["resident"].is_null());
     // A device that this machine lacks is told with the reason, and so is one who asks for it.
     for row in absent {
         let (name, reason) = (

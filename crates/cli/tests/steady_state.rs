@@ -58,13 +58,19 @@ fn allocations(work: impl FnOnce()) -> usize {
     ALLOCATIONS.get() - before
 }
 
+/// Where this test runs: the CPU, or what `WOOTZ_TEST_DEVICE` names.
+fn device() -> Device {
+    let name = std::env::var("WOOTZ_TEST_DEVICE");
+    Device::open(name.as_deref().unwrap_or("cpu")).unwrap()
+}
+
 #[test]
 fn a_warm_layer_allocates_nothing() {
     assert!(allocations(|| drop(black_box(vec![1u8; 100]))) > 0);
     for dtype in [DType::F32, DType::F16, DType::BF16] {
-        let layer = layer::Layer::new(dtype, Device::cpu()).unwrap();
-        let x = inputs::tensor(dtype, &layer::SHAPE, Device::cpu()).unwrap();
-        let run = || drop(layer.forward(&x).unwrap());
+        let layer = layer::Layer::new(dtype, device()).unwrap();
+        let x = inputs::tensor(dtype, &layer::SHAPE, device()).unwrap();
+        let run = || layer.forward(&x).unwrap().wait().unwrap();
         (0..3).for_each(|_| run());
         let count = allocations(|| (0..20).for_each(|_| run()));
         assert_eq!(count, 0, "{dtype}");

@@ -219,13 +219,17 @@ impl Graph {
 
     /// Runs the recorded plans on `stream` with these inputs, each at least as long as recorded.
     pub fn replay(&self, stream: &Stream, inputs: &[&Buffer]) -> Result<Vec<Buffer>> {
-        let memory = self.memory(stream, inputs)?;
+        let mut memory = self.memory(stream, inputs)?;
+        stream.arrange(&self.identity, &mut memory.blocks);
         let run = self.run(inputs, &memory);
         // SAFETY: the recorded plans were vouched for, and every buffer is as long as the one it
         // stands for.
-        unsafe { stream.replay(&run)? };
+        let ran = unsafe { stream.replay(&run) };
         let outputs = self.outputs.iter();
-        Ok(outputs.map(|&slot| run.buffer(slot).clone()).collect())
+        let outputs = outputs.map(|&slot| run.buffer(slot).clone()).collect();
+        // The rest is free at once, here.
+        stream.enter(|| drop(memory));
+        ran.map(|()| outputs)
     }
 
     /// The driver's own calls for what a replay would do with these inputs now: nothing of this

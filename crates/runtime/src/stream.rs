@@ -87,6 +87,9 @@ impl StreamShared {
         if self.timeline.is_done(ticket) || self.device.caps().synchronous {
             return;
         }
+        if ticket <= self.timeline.submitted() {
+            self.device.backend().finish(self, ticket);
+        }
         let mut spin = Spin::lasting(LONGEST).eager();
         while !self.is_done(ticket) && self.timeline.fault().is_none() {
             if !spin.turn() {

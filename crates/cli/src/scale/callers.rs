@@ -62,11 +62,11 @@ pub fn graph(task: Arc<Task>) -> Box<MakeCall<'static>> {
         let (stream, work) = own(&task)?;
         let graph = work.record(&stream, 1)?;
         let call: Call<'static> = Box::new(move || {
-            let results = graph.replay(&stream, &work.inputs())?;
-            results
-                .iter()
-                .try_for_each(|result| result.wait())
-                .map_err(Failure::from)
+            stream.enter(|| {
+                let results = graph.replay(&stream, &work.inputs())?;
+                let mut results = results.iter();
+                Ok(results.try_for_each(|result| result.wait())?)
+            })
         });
         Ok(call)
     })

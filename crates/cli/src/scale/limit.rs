@@ -7,6 +7,8 @@ pub enum Shared {
     Device,
     /// The driver's calls.
     Driver,
+    /// The same, and they do nothing else.
+    Bare,
     /// The bus to a kernel that stays on the device.
     Bus,
     /// A lock of this command's.

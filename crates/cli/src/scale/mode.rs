@@ -118,7 +118,7 @@ pub const MODES: &[Mode] = &[
     Mode {
         name: "raw",
         about: "the driver's launch and synchronize and nothing else, on the same kernels",
-        shared: Shared::Driver,
+        shared: Shared::Bare,
         calls: ONE,
         open: |task, _| {
             on_cuda(task, Submission::Launch, |task| {
@@ -129,7 +129,7 @@ pub const MODES: &[Mode] = &[
     Mode {
         name: "raw-graph",
         about: "the driver's graph launch and synchronize and nothing else",
-        shared: Shared::Driver,
+        shared: Shared::Bare,
         calls: ONE,
         open: |task, _| {
             on_cuda(task, Submission::Launch, |task| {

@@ -78,7 +78,7 @@ pub fn rows(
             efficiency,
             kernels: gpu_share.map(|share| share / f64::from(cell.threads)),
             against_raw: raw
-                .filter(|_| !contender.name.starts_with("raw"))
+                .filter(|_| contender.shared != Shared::Bare)
                 .map(|raw| ops_per_s / rate_of(raw, cell.threads)),
         };
         Row {

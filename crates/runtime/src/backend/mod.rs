@@ -11,7 +11,7 @@ mod metal;
 pub mod null;
 
 use crate::{
-    buffer::RawMemory,
+    buffer::{Buffer, RawMemory},
     caps::Caps,
     device::Device,
     error::Result,
@@ -21,6 +21,7 @@ use crate::{
     stream::StreamShared,
     timeline::{Ticket, Timeline},
 };
+use std::sync::Arc;
 
 /// The GPUs of this machine, and in words why others are not among them.
 #[derive(Debug, Default)]
@@ -96,6 +97,10 @@ pub(crate) trait Backend: Send + Sync {
     /// it is done. For devices whose work does not complete by itself.
     fn observe(&self, _stream: &StreamShared, _ticket: Ticket) {}
 
+    /// Blocks for `ticket`, which was issued, for a while, in what way is best now; and tells the
+    /// stream's timeline. It may do nothing: then the caller observes.
+    fn finish(&self, _stream: &StreamShared, _ticket: Ticket) {}
+
     /// Sees to it that `ticket`, which was issued, is completed though nobody observes it, or the
     /// timeline is given a fault.
     fn watch(&self, _stream: &StreamShared, _ticket: Ticket) {}
@@ -108,6 +113,9 @@ pub(crate) trait Queue: Send {
     /// # Safety
     /// As for [`crate::Stream::submit`].
     unsafe fn submit(&mut self, plan: &Plan<'_>, timeline: &'static Timeline) -> Result<Progress>;
+
+    /// Swaps blocks of one size for a replay of a graph so that each is where it was last time.
+    fn arrange(&mut self, _graph: &Arc<()>, _blocks: &mut [Buffer]) {}
 
     /// Runs the steps of a recorded graph under one ticket, after all that was submitted before, if
     /// the device takes graphs whole. Nothing has happened when it does not.

@@ -3,11 +3,21 @@
 use super::Stream;
 use crate::{
     backend::{BareCalls, Progress},
+    buffer::Buffer,
     error::{Error, Result},
     graph::{Calls, Run},
 };
+use std::sync::Arc;
 
 impl Stream {
+    /// Puts the blocks of a replay into the order that costs the device the least.
+    pub(crate) fn arrange(&self, graph: &Arc<()>, blocks: &mut [Buffer]) {
+        let core = &mut *self.core();
+        if core.recorder.is_none() {
+            core.queue.arrange(graph, blocks);
+        }
+    }
+
     /// Runs the steps of a graph: whole where the device takes it so, else one after the other.
     ///
     /// # Safety

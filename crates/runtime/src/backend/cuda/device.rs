@@ -227,6 +227,14 @@ impl Backend for Cuda {
         }
     }
 
+    fn finish(&self, stream: &StreamShared, ticket: Ticket) {
+        if let Some(Ok(gpu)) = self.gpu.get()
+            && let Some(lane) = gpu.lane(stream.index)
+        {
+            lane.finish(gpu, &stream.timeline, ticket);
+        }
+    }
+
     fn watch(&self, stream: &StreamShared, ticket: Ticket) {
         if let Some(Ok(gpu)) = self.gpu.get()
             && let Some(lane) = gpu.lane(stream.index)

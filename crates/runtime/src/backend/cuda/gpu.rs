@@ -2,6 +2,7 @@
 
 use super::{
     courier::Courier,
+    crowd::Crowd,
     driver::{Driver, Failure, Handle, driver},
     fork,
     kernels::Kernels,
@@ -47,6 +48,7 @@ pub(super) struct Gpu {
     pub(super) executor: Executor,
     /// Not zero when what waits on the device must wait no longer.
     pub(super) abort: Word,
+    pub(super) waiting: Crowd,
     context: Handle<CUctx_st>,
     pool: Handle<CUmemPoolHandle_st>,
     words: Pinned,
@@ -95,6 +97,7 @@ impl Gpu {
             identity: identity.clone(),
             driver,
             kernels: Kernels::new(identity.capability),
+            waiting: Crowd::new(),
             context: Handle(context),
             pool: make_pool(driver, identity.device)?,
             abort: words.word(LANES + COURIERS),

@@ -1,8 +1,9 @@
 //! Recorded graphs as graphs of the driver's: a replay is one call.
 //!
 //! A stream has an *instance* of each graph that is replayed on it, made the first time. Its nodes
-//! hold the addresses that they were given last. Who replays over and over finds the same memory in
-//! the stream's pool, and then nothing is to be done but the call. Where memory has moved, the
+//! hold the addresses that they were given last. Who replays over and over gets the same memory from
+//! the stream's pool, in whatever order. Blocks of one size are swapped so that each is where it was
+//! last time, and then nothing is to be done but the call. Where memory has moved all the same, the
 //! nodes that use it are given the new address first; that concerns later launches of the instance
 //! and leaves those under way alone.
 //!
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     backend::BareCalls,
+    buffer::Buffer,
     error::Result,
     graph::{Calls, Run, Slot, Step},
     plan::Params,
@@ -105,10 +107,24 @@ impl Graphs {
         }
     }
 
+    /// Puts the blocks of a replay where they were last time.
+    pub(super) fn arrange(&self, graph: &Arc<()>, blocks: &mut [Buffer]) {
+        if let Some(index) = self.position(graph)
+            && let Some(instance) = &self.0[index].instance
+        {
+            instance.arrange(blocks);
+        }
+    }
+
+    fn position(&self, graph: &Arc<()>) -> Option<usize> {
+        let known = self.0.iter();
+        let mut known = known.map(|known| ptr::eq(known.of.as_ptr(), Arc::as_ptr(graph)));
+        known.position(|same| same)
+    }
+
     fn known(&mut self, gpu: &Gpu, run: &Run<'_>) -> Result<&mut Known> {
         let of = run.identity();
-        let is_it = |known: &Known| ptr::eq(known.of.as_ptr(), Arc::as_ptr(of));
-        if let Some(index) = self.0.iter().position(is_it) {
+        if let Some(index) = self.position(of) {
             return Ok(&mut self.0[index]);
         }
         self.0.retain(|known| known.of.strong_count() > 0);
@@ -228,6 +244,22 @@ impl Instance {
         self.follow(run)?;
         // SAFETY: passed on from the caller; nodes have the memory of this run.
         unsafe { self.driver.launch_graph(self.executable.0, stream.0) }
+    }
+
+    fn arrange(&self, blocks: &mut [Buffer]) {
+        for &(slot, last) in &self.places {
+            let Slot::Block(block) = slot else {
+                continue;
+            };
+            // Those before it are where they were, or can be nowhere.
+            let bytes = blocks[block].bytes();
+            let was_here = |found: &Buffer| {
+                found.memory().handle as CUdeviceptr == last && found.bytes() == bytes
+            };
+            if let Some(ahead) = blocks[block..].iter().position(was_here) {
+                blocks.swap(block, block + ahead);
+            }
+        }
     }
 
     /// Gives the nodes the memory of this run.

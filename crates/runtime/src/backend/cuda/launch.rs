@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    plan::{Body, Grid, Kernel, Params, Plan},
+    plan::{Body, Cost, Grid, Kernel, Params, Plan},
     tensor_map::TensorMap,
 };
 use cudarc::driver::sys::{CUDA_KERNEL_NODE_PARAMS_v1, CUdeviceptr, CUfunc_st, CUstream_st};
@@ -21,6 +21,16 @@ pub(super) struct Launch {
     groups: u32,
     lanes: u32,
     scratch: u32,
+}
+
+/// Nanoseconds that a launch of this cost is expected to take: a wrong guess of 2 changes how
+/// somebody waits, and nothing else.
+pub(super) fn expected(cost: Cost) -> u64 {
+    /// Of a kernel that does next to nothing.
+    const LEAST: u64 = 2_000;
+    const BYTES_PER_NANOSECOND: u64 = 2_000;
+    const OPS_PER_NANOSECOND: u64 = 20_000;
+    LEAST + cost.bytes / BYTES_PER_NANOSECOND + cost.ops / OPS_PER_NANOSECOND
 }
 
 /// The addresses that a plan's kernel is given.

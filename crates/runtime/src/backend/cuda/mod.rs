@@ -15,6 +15,13 @@
 //! for memory; and by the owner after each 64 submissions, so that what nobody asks about is known
 //! in time.
 //!
+//! *Who places none.* A mark is an operation on the device, and a driver call under locks that other
+//! threads want too. One thread that waits learns soonest from a mark; of many, each delays the
+//! others. So when others wait already ([`crowd`]), and its work is expected within microseconds, a
+//! thread has the driver wait (`cuStreamSynchronize`), which costs a core and nothing else. What is in
+//! a lane is expected to take as long as the costs of its plans say, counted since the lane was last
+//! seen empty.
+//!
 //! *Who places a mark* ([`marks`]). Any thread may want one, and the word must never go back. So a
 //! mark is placed only while holding the lane's flag, for the last ticket then issued. A ticket is
 //! issued after its launch is in the CUDA stream; so a mark stands behind all the work that it
@@ -22,9 +29,10 @@
 //! taken does not wait for it: it goes on looking at the word. If the mark then being placed comes
 //! too early for it, it finds the flag free when it looks again.
 //!
-//! *Why nobody waits for ever.* A waiter looks at the word for a while, and each look places a mark
-//! if none covers its ticket. Then it writes the ticket into the lane's `wanted`, wakes the
-//! [watcher](watcher), and parks in the timeline. The watcher, one thread a device, sleeps while
+//! *Why nobody waits for ever.* The driver's own wait ends with the work or with an error; it is not
+//! used where the lane waits for a ring, of which the driver knows nothing. Any other waiter looks at
+//! the word for a while, and each look places a mark if none covers its ticket. Then it writes the
+//! ticket into the lane's `wanted`, wakes the [watcher](watcher), and parks in the timeline. The watcher, one thread a device, sleeps while
 //! nothing is wanted. It wakes by the token of `unpark`, which is kept when it comes before `park`,
 //! so a `wanted` that was written before the wake is seen. It looks, and marks, in every lane until
 //! `wanted` is done or the timeline has a fault. A task waits the same way without looking first.
@@ -68,6 +76,7 @@
 //! that stays on the device. `ring/README.md` tells that protocol.
 
 mod courier;
+mod crowd;
 mod device;
 mod driver;
 mod ending;

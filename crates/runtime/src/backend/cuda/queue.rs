@@ -5,13 +5,13 @@ use super::{
     gpu::Gpu,
     graph::{Alone, Graphs},
     lane::Lane,
-    launch::{Launch, addresses},
+    launch::{Launch, addresses, expected},
     pinned::Pinned,
     ring::{Ring, small},
 };
 use crate::{
     backend::{BareCalls, Progress, Queue},
-    buffer::RawMemory,
+    buffer::{Buffer, RawMemory},
     error::{Error, Result},
     graph::{Calls, Run},
     plan::Plan,
@@ -21,7 +21,7 @@ use crate::{
 };
 use cudarc::driver::sys::{CUdeviceptr, CUevent_st};
 use smallvec::SmallVec;
-use std::{ptr, thread, time::Duration};
+use std::{ptr, sync::Arc, thread, time::Duration};
 
 /// Submissions from one of the owner's marks to the next.
 const MARK_EVERY: u64 = 64;
@@ -29,6 +29,8 @@ const MARK_EVERY: u64 = 64;
 const PAUSE: Duration = Duration::from_micros(20);
 /// Bytes that an upload moves at once.
 const PART: usize = 256 << 10;
+/// What an upload is expected to reach.
+const BYTES_PER_NANOSECOND: u64 = 10;
 /// Parts that can be under way.
 const PARTS: usize = 8;
 
@@ -179,6 +181,7 @@ impl CudaQueue {
         let Some(launch) = Launch::of(gpu, plan.kernel, plan.grid, plan.scratch)? else {
             return Ok(());
         };
+        self.lane.expects(expected(plan.cost));
         // SAFETY: passed on from the caller.
         gpu.attempt(unsafe {
             launch.launch(gpu, stream, addresses(plan), &plan.maps, &plan.params)
@@ -205,6 +208,10 @@ impl Queue for CudaQueue {
         launched.map(|()| Progress::Running(self.issue(timeline)))
     }
 
+    fn arrange(&mut self, graph: &Arc<()>, blocks: &mut [Buffer]) {
+        self.graphs.arrange(graph, blocks);
+    }
+
     unsafe fn replay(
         &mut self,
         run: &Run<'_>,
@@ -215,6 +222,8 @@ impl Queue for CudaQueue {
         }
         self.lane.serve(timeline);
         self.enter_stream()?;
+        let costs = run.steps().iter().map(|step| expected(step.cost));
+        self.lane.expects(costs.sum());
         // SAFETY: passed on from the caller.
         let launched = unsafe { self.graphs.launch(self.gpu, self.lane.stream, run)? };
         Ok(launched.then(|| Progress::Running(self.issue(timeline))))
@@ -246,6 +255,7 @@ impl Queue for CudaQueue {
             return Ok(());
         }
         self.gpu.enter()?;
+        self.lane.expects_all_of(other);
         self.lane.opens();
         // SAFETY: both streams and the event live, and are of this context.
         let ordered = unsafe {
@@ -282,6 +292,7 @@ impl Queue for CudaQueue {
                 self.gpu.driver.upload(to, from.cast(), part.len(), stream)
             };
             self.gpu.attempt(copied)?;
+            self.lane.expects(part.len() as u64 / BYTES_PER_NANOSECOND);
             let ticket = self.issue(timeline);
             staging.busy[slot] = ticket;
             staging.next = (slot + 1) % PARTS;
