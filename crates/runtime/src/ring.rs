@@ -22,12 +22,17 @@ const DATA: usize = 1 + (2 * WINDOW - 2) * (SECTOR - 1);
 
 /// The flag of a descriptor that asks the executor to leave.
 const LEAVE: u64 = 1;
+/// The flag of a descriptor of a program.
+const WALK: u64 = 2;
+/// Buffers of a kernel at most, and memory that a program is told of.
+pub const MOST_BUFFERS: usize = 15;
 
 /// A descriptor, laid out in slots and not stamped yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     words: [u64; WINDOW * SLOT],
-    slots: usize,
+    /// Words of data in it.
+    count: usize,
 }
 
 /// The work of a descriptor, besides buffers and parameters.
@@ -54,6 +59,16 @@ pub struct Shape {
     pub blocks: u16,
     /// Scratch memory of a group, in units of 16 bytes.
     pub scratch: u16,
+}
+
+impl Shape {
+    /// All but the groups, in one word.
+    pub fn packed(self) -> u64 {
+        [self.lanes, self.together, self.blocks, self.scratch]
+            .into_iter()
+            .rev()
+            .fold(0, |word, part| word << 16 | u64::from(part))
+    }
 }
 
 /// The executor's measures.
@@ -99,6 +114,19 @@ impl Measures {
     }
 }
 
+/// Bytes of parameters at most.
+const MOST_PARAMS: usize = 8 * u64::BITS as usize;
+
+/// The words of these parameters that are not zero, with their places.
+pub fn nonzero(params: &[u8]) -> impl Iterator<Item = (usize, u64)> {
+    let words = params.chunks(8).map(|bytes| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_ne_bytes(word)
+    });
+    words.enumerate().filter(|(_, word)| *word != 0)
+}
+
 /// Where word `d` of a descriptor's data lies.
 fn data_at(d: usize) -> usize {
     match d.checked_sub(1) {
@@ -115,52 +143,62 @@ impl Frame {
         buffers: impl IntoIterator<Item = u64>,
         params: &[u8],
     ) -> Option<Frame> {
-        const MOST_BUFFERS: usize = 15;
-        let mut words = [0; WINDOW * SLOT];
-        let mut count = 0;
-        let mut add = |word| {
-            *words.get_mut(data_at(count)).filter(|_| count < DATA)? = word;
-            count += 1;
-            Some(count)
-        };
-        let mut bound = 0;
-        for address in buffers {
-            bound = add(address)?;
-        }
-        if bound > MOST_BUFFERS || params.len() > 8 * u64::BITS as usize {
+        let mut frame = Frame::new(work.ticket, buffers)?;
+        if params.len() > MOST_PARAMS {
             return None;
         }
-        let mut mask = 0u64;
-        for (index, bytes) in params.chunks(8).enumerate() {
-            let mut word = [0; 8];
-            word[..bytes.len()].copy_from_slice(bytes);
-            let word = u64::from_ne_bytes(word);
-            if word != 0 {
-                mask |= 1 << index;
-                add(word)?;
-            }
+        for (index, word) in nonzero(params) {
+            frame.words[1] |= 1 << index;
+            frame.add(word)?;
         }
-        let slots = if count == 0 {
-            1
-        } else {
-            data_at(count - 1) / SLOT + 1
+        frame.words[3] |= u64::from(work.entry);
+        frame.words[5] = work.shape.packed();
+        frame.words[7] = work.shape.groups.into();
+        Some(frame.closed())
+    }
+
+    /// A descriptor of a program that lies in `words` words at `program`, for so many blocks; with
+    /// the memory that its steps' buffers are relative to. Nothing when that does not fit.
+    pub fn walk(
+        ticket: u64,
+        program: u64,
+        [words, steps]: [u32; 2],
+        blocks: u16,
+        memory: impl IntoIterator<Item = u64>,
+    ) -> Option<Frame> {
+        let mut frame = Frame::new(ticket, memory)?;
+        frame.words[1] = program;
+        frame.words[3] |= WALK << 24;
+        frame.words[5] = u64::from(words) | u64::from(blocks) << 32;
+        frame.words[7] = steps.into();
+        Some(frame.closed())
+    }
+
+    /// A frame with addresses and nothing else.
+    fn new(ticket: u64, addresses: impl IntoIterator<Item = u64>) -> Option<Frame> {
+        let mut frame = Frame {
+            words: [0; WINDOW * SLOT],
+            count: 0,
         };
-        let Shape {
-            groups,
-            lanes,
-            together,
-            blocks,
-            scratch,
-        } = work.shape;
-        words[0] = work.ticket;
-        words[1] = mask;
-        words[3] = u64::from(work.entry) | (slots as u64) << 16 | (bound as u64) << 20;
-        words[5] = [lanes, together, blocks, scratch]
-            .into_iter()
-            .rev()
-            .fold(0, |word, part| word << 16 | u64::from(part));
-        words[7] = groups.into();
-        Some(Frame { words, slots })
+        for address in addresses {
+            frame.add(address)?;
+        }
+        frame.words[0] = ticket;
+        frame.words[3] = (frame.count as u64) << 20;
+        (frame.count <= MOST_BUFFERS).then_some(frame)
+    }
+
+    /// Adds a word of data, if it fits.
+    fn add(&mut self, word: u64) -> Option<()> {
+        let at = data_at(self.count);
+        *self.words.get_mut(at).filter(|_| self.count < DATA)? = word;
+        self.count += 1;
+        Some(())
+    }
+
+    fn closed(mut self) -> Frame {
+        self.words[3] |= (self.slots() as u64) << 16;
+        self
     }
 
     /// A descriptor that asks the executor of `epoch` to leave, when it has done what came before.
@@ -168,7 +206,7 @@ impl Frame {
         let mut words = [0; WINDOW * SLOT];
         words[0] = epoch.into();
         words[3] = 1 << 16 | LEAVE << 24;
-        Frame { words, slots: 1 }
+        Frame { words, count: 0 }
     }
 
     /// Makes the work wait until the word at `address`, on the device, has reached `value`.
@@ -179,7 +217,8 @@ impl Frame {
 
     /// How many slots it takes.
     pub fn slots(&self) -> usize {
-        self.slots
+        let last = self.count.checked_sub(1);
+        last.map_or(1, |last| data_at(last) / SLOT + 1)
     }
 }
 
@@ -210,7 +249,7 @@ impl Producer {
     /// If `words` is not as long as a ring.
     pub fn publish(&mut self, words: &[AtomicU64], frame: &Frame) {
         assert_eq!(words.len(), SLOTS * SLOT);
-        for (slot, content) in frame.words.chunks(SLOT).take(frame.slots).enumerate() {
+        for (slot, content) in frame.words.chunks(SLOT).take(frame.slots()).enumerate() {
             let number = self.next.wrapping_add(slot as u32);
             let start = number as usize % SLOTS * SLOT;
             for (sector, content) in content.chunks(SECTOR).enumerate() {
@@ -224,7 +263,7 @@ impl Producer {
                 at[SECTOR - 1].store(last, Release);
             }
         }
-        self.next = self.next.wrapping_add(frame.slots as u32);
+        self.next = self.next.wrapping_add(frame.slots() as u32);
     }
 }
 
@@ -370,7 +409,7 @@ mod tests {
         sparse[504] = 1;
         let frame = Frame::work(&Work::default(), [], &sparse);
         assert_eq!(
-            frame.map(|frame| (frame.slots, frame.words[1])),
+            frame.map(|frame| (frame.slots(), frame.words[1])),
             Some((1, 1 << 63))
         );
     }

@@ -4,6 +4,7 @@ use crate::{
     report,
     rows::{self, LENGTH},
     small::{read, run as submit, upload},
+    walks,
 };
 use std::{
     thread,
@@ -21,6 +22,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("between streams and ways", between_streams),
     ("threads, streams and ways in chains", chains),
     ("more threads than executors", many_threads),
+    ("graphs as one descriptor", walks::same_bits),
+    ("chains as one descriptor", walks::chain),
 ];
 
 pub fn run(device: Device) -> bool {
@@ -48,7 +51,7 @@ fn ramp(count: usize) -> Vec<f32> {
     (0..count).map(|i| (i * 37 % 4096) as f32 / 64.0).collect()
 }
 
-fn expect(buffer: &Buffer, expected: &[f32]) -> Result<(), String> {
+pub fn expect(buffer: &Buffer, expected: &[f32]) -> Result<(), String> {
     let found = read(buffer, expected.len()).map_err(words)?;
     match found
         .iter()
@@ -176,7 +179,7 @@ fn between_streams(device: Device) -> Result<String, String> {
     Ok("400 rounds of 4 streams".to_owned())
 }
 
-fn each_thread(
+pub fn each_thread(
     threads: usize,
     work: impl Fn(usize) -> Result<(), String> + Sync,
 ) -> Result<(), String> {

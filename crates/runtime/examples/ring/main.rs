@@ -10,6 +10,7 @@ mod rates;
 mod rows;
 #[path = "../../tests/small/mod.rs"]
 mod small;
+mod walks;
 
 use std::{
     process::ExitCode,
@@ -48,6 +49,11 @@ fn main() -> ExitCode {
     }
     if wanted("rates") {
         rates::run(device);
+    }
+    if wanted("walks") {
+        let way = device.submission();
+        walks::rates(device, &[1, 2, 4, 8, 16]);
+        device.set_submission(way);
     }
     if sound {
         ExitCode::SUCCESS

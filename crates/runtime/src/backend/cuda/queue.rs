@@ -7,7 +7,7 @@ use super::{
     lane::Lane,
     launch::{Launch, addresses, expected},
     pinned::Pinned,
-    ring::{Ring, small},
+    ring::{Ready, Ring, Small, Walks, small},
 };
 use crate::{
     backend::{BareCalls, Progress, Queue},
@@ -46,6 +46,7 @@ pub(super) struct CudaQueue {
     /// Made when a plan first takes that way.
     ring: Option<Box<Ring>>,
     graphs: Graphs,
+    walks: Walks,
 }
 
 /// How a plan took the ring.
@@ -81,6 +82,7 @@ impl CudaQueue {
             staging: None,
             ring: None,
             graphs: Graphs::new(),
+            walks: Walks::new(),
         })
     }
 
@@ -115,17 +117,34 @@ impl CudaQueue {
     /// so that no executor ever waits for that (`ring/README.md` tells why), and when it waits for
     /// one other ring at most.
     fn send(&mut self, plan: &Plan<'_>, timeline: &'static Timeline) -> Result<Sent> {
-        let (gpu, lane) = (self.gpu, self.lane);
-        let Some(executor) = gpu.executor.ready(gpu) else {
-            return Ok(Sent::Not);
-        };
-        if self.awaited.len() > 1 || !lane.is_empty() || gpu.is_gone() {
-            return Ok(Sent::Not);
-        }
         let next = timeline.submitted().number() + 1;
-        let Some(mut small) = small(executor, plan, next) else {
+        match self.executor().and_then(|ready| small(ready, plan, next)) {
+            Some(small) => self.ring(small, timeline),
+            None => Ok(Sent::Not),
+        }
+    }
+
+    /// Sends a graph through the ring, if it may go that way whole.
+    fn send_whole(&mut self, run: &Run<'_>, timeline: &'static Timeline) -> Result<Sent> {
+        let Some(ready) = self.executor() else {
             return Ok(Sent::Not);
         };
+        let next = timeline.submitted().number() + 1;
+        match self.walks.small(self.gpu, self.lane, ready, run, next)? {
+            Some(small) => self.ring(small, timeline),
+            None => Ok(Sent::Not),
+        }
+    }
+
+    /// The executor, if what comes next may go through the ring.
+    fn executor(&self) -> Option<&'static Ready> {
+        let ready = self.gpu.executor.ready(self.gpu)?;
+        let may = self.awaited.len() <= 1 && self.lane.is_empty() && !self.gpu.is_gone();
+        may.then_some(ready)
+    }
+
+    fn ring(&mut self, mut small: Small<'_>, timeline: &'static Timeline) -> Result<Sent> {
+        let (gpu, lane) = (self.gpu, self.lane);
         let Some(blocked) = Ring::attend(&mut self.ring, gpu, lane, &small) else {
             return Ok(Sent::Not);
         };
@@ -217,16 +236,28 @@ impl Queue for CudaQueue {
         run: &Run<'_>,
         timeline: &'static Timeline,
     ) -> Result<Option<Progress>> {
-        if !self.gpu.executor.way().takes_graphs() {
-            return Ok(None);
-        }
         self.lane.serve(timeline);
-        self.enter_stream()?;
+        let sent = self.send_whole(run, timeline)?;
+        match sent {
+            Sent::Rung(ticket) => return Ok(Some(Progress::Running(ticket))),
+            Sent::Not if !self.gpu.executor.way().takes_graphs() => return Ok(None),
+            Sent::Not | Sent::Failed(_) => self.enter_stream()?,
+        }
         let costs = run.steps().iter().map(|step| expected(step.cost));
         self.lane.expects(costs.sum());
         // SAFETY: passed on from the caller.
-        let launched = unsafe { self.graphs.launch(self.gpu, self.lane.stream, run)? };
-        Ok(launched.then(|| Progress::Running(self.issue(timeline))))
+        let launched = unsafe { self.graphs.launch(self.gpu, self.lane.stream, run) };
+        let Sent::Failed(ticket) = sent else {
+            return Ok(launched?.then(|| Progress::Running(self.issue(timeline))));
+        };
+        let launched = launched.and_then(|launched| {
+            let mut left = run.steps().iter().filter(|_| !launched);
+            // SAFETY: as above.
+            left.try_for_each(|step| unsafe { self.launch(&run.plan(step)) })
+        });
+        // Given out already, and so this way's to complete, whatever came of the launch.
+        self.enqueued(timeline, ticket);
+        launched.map(|()| Some(Progress::Running(ticket)))
     }
 
     unsafe fn bare(&mut self, run: &Run<'_>, calls: Calls) -> Result<Option<Box<dyn BareCalls>>> {

@@ -14,6 +14,10 @@ enum : u32 {
   WINDOW = 4,  // slots that a warp sees with one look
   WORDS = WOOTZ_SLOTS * SLOT,
   LEAVE = 1,             // the flag of a descriptor that asks the executor to leave
+  WALK = 2,              // the flag of a descriptor of a program
+  HEAD = 4,              // words of a program's step before its buffers
+  CHUNK = 512,           // words of a program that a block holds
+  LONGEST = HEAD + 15 + 64,
   POLLERS_BARRIER = 15,  // groups have those from 1 on, the workers 0
 };
 
@@ -27,6 +31,8 @@ struct Shared {
   u32 pad[30];
   u32 count;  // blocks that have done their part of the open descriptor
   u32 out;    // blocks that have seen `left`
+  u32 pad_of_count[30];
+  u32 met;  // how often blocks have met in the open program, all of them together
 };
 
 struct Ring {
@@ -218,17 +224,34 @@ inline void poll(const Ring& ring, u32 poller, u32 lane) {
   if (poller == 0 && lane == 0) leave(ring, says);
 }
 
+// One kernel's work, as the workers of a block see it.
+struct Job {
+  void* buffers[16];
+  u64 params[64];
+  u64 shape;
+  u32 entry;
+  u32 groups;
+};
+
 // A descriptor as the workers of a block see it.
 struct Frame {
   u64 word[WINDOW * SLOT];
-  void* buffers[16];
-  u64 params[64];
+  Job job;   // of one that is no program
   u32 last;  // its last sequence number
   u32 gone;
 };
 
 // Where word `d` of a descriptor's data lies.
 inline u32 data_at(u32 d) { return d == 0 ? 6 : SLOT + (d - 1) / 3 * SECTOR + (d - 1) % 3; }
+
+// Spreads the parameters of which those that are not zero have come. For one warp.
+template <typename Data> inline void spread(u64 (&params)[64], u64 mask, u32 lane, Data data) {
+  UNROLL for (u32 half = 0; half < 2; ++half) {
+    u32 i = 32 * half + lane;
+    u32 before = __popcll(mask & ((u64(1) << i) - 1));
+    params[i] = mask >> i & 1 ? data(before) : 0;
+  }
+}
 
 // Waits for the next descriptor that needs this block, and fills the frame. For one warp.
 inline void take(const Ring& ring, Frame& frame, u32& n, u32 lane) {
@@ -254,13 +277,17 @@ inline void take(const Ring& ring, Frame& frame, u32& n, u32 lane) {
   }
   frame.word[lane] = view.word;
   __syncwarp();
-  u64 mask = frame.word[1];
+  Job& job = frame.job;
   u32 buffers = found.control >> 20 & 15;
-  if (lane < buffers) frame.buffers[lane] = reinterpret_cast<void*>(frame.word[data_at(lane)]);
-  UNROLL for (u32 half = 0; half < 2; ++half) {
-    u32 i = 32 * half + lane;
-    u32 before = __popcll(mask & ((u64(1) << i) - 1));
-    frame.params[i] = mask >> i & 1 ? frame.word[data_at(buffers + before)] : 0;
+  if (lane < buffers) job.buffers[lane] = reinterpret_cast<void*>(frame.word[data_at(lane)]);
+  if (!(found.control >> 24 & WALK)) {
+    spread(job.params, frame.word[1], lane,
+           [&](u32 d) { return frame.word[data_at(buffers + d)]; });
+    if (lane == 0) {
+      job.shape = frame.word[5];
+      job.entry = found.control & 0xffff;
+      job.groups = low(frame.word[7]);
+    }
   }
   // What came before in the stream.
   while (!reached(low(now), n - 1)) now = look_near(ring.shared);
@@ -279,23 +306,112 @@ inline void finish(const Ring& ring, const Frame& frame, u32 blocks) {
   if (blocks > 1) {
     // Wraps to 0 with the last.
     if (atomicInc(&ring.shared->count, blocks - 1) != blocks - 1) return;
+    put_near(&ring.shared->met, 0);
     fence_near();
   }
   put_far(ring.word, frame.word[0]);
   put_near(&ring.shared->done, frame.last);
 }
 
-__noinline__ void dispatch(u32 entry, Place at, const Frame& frame) {
+__noinline__ void dispatch(u32 entry, Place at, const Job& job) {
   switch (entry) {
 #define RESIDENT(index, name) \
-  case index: name(at, frame.buffers, frame.params); break;
+  case index: name(at, job.buffers, job.params); break;
     WOOTZ_ENTRIES
 #undef RESIDENT
   }
 }
 
+inline u32 blocks_of(u64 shape) { return shape >> 32 & 0xffff; }
+
+// Does what `block` of `blocks` has to do of a job. For all workers.
+inline void run(const Job& job, u8* memory, u32 block, u32 blocks) {
+  u32 lanes = job.shape & 0xffff, together = job.shape >> 16 & 0xffff;
+  u32 side = threadIdx.x / lanes;
+  if (side >= together) return;
+  Place at;
+  at.groups = job.groups;
+  at.lane = threadIdx.x - side * lanes;
+  at.lanes = lanes;
+  at.memory = memory + side * (u32(job.shape >> 48) * 16);
+  at.barrier = 1 + side;
+  for (u32 group = block * together + side; group < job.groups; group += blocks * together) {
+    at.group = group;
+    dispatch(job.entry, at, job);
+    // The next group has the same scratch memory.
+    scratch_barrier(at);
+  }
+}
+
+// Part of a program, and the step that is done and the next one.
+struct Walk {
+  u64 words[CHUNK];
+  Job jobs[2];
+};
+
+// Unpacks a step of a program. For one warp.
+inline void unpack(Job& job, const u64* step, void* const* slots, u32 lane) {
+  enum : u32 { SLOT_SHIFT = 56 };
+  u32 buffers = step[0] >> 16 & 15;
+  if (lane < buffers) {
+    // Relative to one of the walk's slots, or where it is.
+    u64 place = step[HEAD + lane];
+    u64 slot = place >> SLOT_SHIFT;
+    if (slot) place += reinterpret_cast<u64>(slots[slot - 1]) - (slot << SLOT_SHIFT);
+    job.buffers[lane] = reinterpret_cast<void*>(place);
+  }
+  spread(job.params, step[3], lane, [&](u32 d) { return step[HEAD + buffers + d]; });
+  if (lane == 0) {
+    job.shape = step[1];
+    job.entry = step[0] & 0xffff;
+    job.groups = low(step[2]);
+  }
+}
+
+// Waits until all blocks have come here `times` times, and what they wrote is seen. For one lane,
+// between barriers of its block.
+inline void meet(const Ring& ring, u32 blocks, u32 times) {
+  fence_near();
+  atomicAdd(&ring.shared->met, 1);
+  while (low(look_near(&ring.shared->met)) < blocks * times) {}
+  fence_near();
+}
+
+// Does the steps of a program, one after the other; the blocks meet where a step needs what others
+// have done. For all workers.
+inline void walk(const Ring& ring, const Frame& frame, Walk& state, u8* memory, u32 blocks) {
+  const u64* program = reinterpret_cast<const u64*>(frame.word[1]);
+  u32 steps = low(frame.word[7]), words = low(frame.word[5]);
+  u32 start = 0, next = 0, meetings = 0, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  for (u32 step = 0; step <= steps; ++step) {
+    if (step > 0) {
+      const Job& job = state.jobs[step % 2];
+      // Steps that are independent begin with different blocks.
+      u32 first = high(state.words[next - start + 2]);
+      next += high(state.words[next - start]);
+      run(job, memory, (blockIdx.x + blocks - first % blocks) % blocks, blocks);
+      barrier(0, WOOTZ_WORKERS);
+      if (step == steps) break;
+    }
+    if (step == 0 || (next + LONGEST > start + CHUNK && start + CHUNK < words)) {
+      start = next;
+      for (u32 i = threadIdx.x; i < CHUNK && start + i < words; i += WOOTZ_WORKERS) {
+        state.words[i] = program[start + i];
+      }
+      barrier(0, WOOTZ_WORKERS);
+    }
+    const u64* coming = state.words + (next - start);
+    bool meets = coming[0] >> 24 & 1;
+    meetings += meets;
+    if (warp == 1) unpack(state.jobs[(step + 1) % 2], coming, frame.job.buffers, lane);
+    if (meets && blocks > 1 && threadIdx.x == 0) meet(ring, blocks, meetings);
+    barrier(0, WOOTZ_WORKERS);
+  }
+}
+
 inline void work(const Ring& ring) {
   __shared__ Frame frame;
+  __shared__ Walk state;
   __shared__ __align__(16) unsigned char memory[WOOTZ_SCRATCH];
   u32 n = low(look_near(ring.shared)) + 1;
   if (threadIdx.x == 0) frame.gone = 0;
@@ -303,26 +419,14 @@ inline void work(const Ring& ring) {
     if (threadIdx.x < 32) take(ring, frame, n, threadIdx.x);
     barrier(0, WOOTZ_WORKERS);
     if (frame.gone) break;
-    u64 shape = frame.word[5];
-    u32 lanes = shape & 0xffff, together = shape >> 16 & 0xffff, blocks = shape >> 32 & 0xffff;
+    u32 blocks = blocks_of(frame.word[5]);
     if (blocks > gridDim.x) blocks = gridDim.x;
-    u32 entry = low(frame.word[3]) & 0xffff, groups = low(frame.word[7]);
-    u32 side = threadIdx.x / lanes;
-    if (side < together) {
-      Place at;
-      at.groups = groups;
-      at.lane = threadIdx.x - side * lanes;
-      at.lanes = lanes;
-      at.memory = memory + side * (u32(shape >> 48) * 16);
-      at.barrier = 1 + side;
-      for (u32 group = blockIdx.x * together + side; group < groups; group += blocks * together) {
-        at.group = group;
-        dispatch(entry, at, frame);
-        // The next group has the same scratch memory.
-        scratch_barrier(at);
-      }
+    if (frame.word[3] >> 24 & WALK) {
+      walk(ring, frame, state, memory, blocks);
+    } else {
+      run(frame.job, memory, blockIdx.x, blocks);
+      barrier(0, WOOTZ_WORKERS);
     }
-    barrier(0, WOOTZ_WORKERS);
     if (threadIdx.x == 0) finish(ring, frame, blocks);
   }
   if (threadIdx.x == 0) atomicAdd(&ring.shared->out, 1);

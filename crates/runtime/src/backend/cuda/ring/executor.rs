@@ -55,7 +55,7 @@ const RESIDENCE: u64 = 4_000_000;
 /// Bytes of a ring's slots, and of the board that mirrors them.
 const RING: usize = 8 * SLOT * SLOTS;
 /// Bytes of what the blocks of an instance share.
-const SHARED: usize = 256;
+const SHARED: usize = 512;
 
 /// The executor of a device.
 pub(in crate::backend::cuda) struct Executor {

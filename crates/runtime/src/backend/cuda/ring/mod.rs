@@ -2,9 +2,12 @@
 //! way. README.md beside this file tells the protocol.
 
 mod executor;
+mod program;
+mod walks;
 mod welcome;
 
 pub(super) use executor::{Executor, Ready};
+pub(super) use walks::Walks;
 
 use super::{gpu::Gpu, lane::Lane, launch::addresses};
 use crate::{

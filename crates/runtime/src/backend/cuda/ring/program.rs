@@ -1,0 +1,224 @@
+//! A recorded graph as an executor walks it: its steps in words, one after the other.
+//!
+//! A step is a head of four words, its buffers, and the words of its parameters that are not zero.
+//! The head: the kernel, how many buffers, whether the blocks meet first, and the words of the
+//! step; its shape; its groups, and the block that it begins with; which parameters are there. A
+//! buffer is an address, or an offset in memory that each walk is told of anew.
+
+use super::executor::MEASURES;
+use crate::{
+    graph::{Run, Slot, Step},
+    module::Source,
+    plan::{Body, Cost},
+    ring::{MOST_BUFFERS, Shape, nonzero},
+};
+
+/// Steps of a program at most, and what they cost together: what is over within a millisecond.
+const MOST_STEPS: usize = 512;
+const MOST: Cost = Cost {
+    bytes: 256 << 20,
+    ops: 2 << 30,
+};
+/// The flag of a step before which the blocks meet.
+const MEETS: u64 = 1 << 24;
+/// Where the number of a walk's memory lies in a buffer's word; addresses end below it.
+const MEMORY_SHIFT: u32 = 56;
+
+/// A graph in words.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Program {
+    pub(super) words: Vec<u64>,
+    pub(super) steps: u32,
+    /// Blocks that have something to do.
+    pub(super) blocks: u16,
+    /// The memory that each walk is told of.
+    pub(super) memory: Vec<Slot>,
+}
+
+/// Where a step runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// The first of its blocks.
+    first: u16,
+    blocks: u16,
+    meets: bool,
+}
+
+/// Where the steps so far run.
+#[derive(Default)]
+struct Places {
+    steps: Vec<Place>,
+    /// The first step after the blocks met last.
+    met: usize,
+    /// Blocks that steps since then have taken.
+    taken: u16,
+    most: u16,
+}
+
+impl Places {
+    /// The place of the next step, which needs these earlier ones. What has met needs no second
+    /// meeting; and nor does what runs in one block and needs only what ran in that block.
+    fn next(&mut self, blocks: u16, after: &[usize]) -> Place {
+        let open = || after.iter().filter(|&&earlier| earlier >= self.met);
+        let place = |&earlier: &usize| self.steps[earlier];
+        let same = |earlier: Place| {
+            let alone = blocks == 1 && earlier.blocks == 1;
+            alone
+                && open().map(place).all(|other| {
+                    other == earlier || other.first == earlier.first && other.blocks == 1
+                })
+        };
+        let found = match open().next().map(place) {
+            None => Place {
+                first: self.taken,
+                blocks,
+                meets: false,
+            },
+            Some(earlier) if same(earlier) => Place {
+                first: earlier.first,
+                blocks,
+                meets: false,
+            },
+            Some(_) => {
+                self.met = self.steps.len();
+                self.taken = 0;
+                Place {
+                    first: 0,
+                    blocks,
+                    meets: true,
+                }
+            }
+        };
+        self.taken = self.taken.max(found.first.saturating_add(blocks));
+        self.most = self.most.max(self.taken);
+        self.steps.push(found);
+        found
+    }
+}
+
+impl Program {
+    /// The graph of `run` in words, if all its steps are small and of resident kernels, which
+    /// `entry` numbers.
+    pub(super) fn new(run: &Run<'_>, entry: impl Fn(Source) -> Option<u16>) -> Option<Program> {
+        let memory: Vec<Slot> = run.moving().collect();
+        let steps = run.steps();
+        let cost = |of: fn(&Cost) -> u64| steps.iter().map(|step| of(&step.cost)).sum::<u64>();
+        if memory.len() > MOST_BUFFERS
+            || steps.len() > MOST_STEPS
+            || cost(|cost| cost.bytes) > MOST.bytes
+            || cost(|cost| cost.ops) > MOST.ops
+        {
+            return None;
+        }
+        let mut words = vec![];
+        let mut places = Places::default();
+        for step in steps {
+            let Body::Source(source) = step.kernel.body else {
+                return None;
+            };
+            let shape = MEASURES.shape(step.grid.units, step.grid.lanes, step.scratch)?;
+            let place = places.next(shape.blocks, &step.after);
+            let buffers = step.bindings.iter().map(|bound| {
+                let at = memory.iter().position(|&slot| slot == bound.slot);
+                match at {
+                    Some(at) => (at as u64 + 1) << MEMORY_SHIFT | bound.offset as u64,
+                    None => (run.buffer(bound.slot).memory().handle + bound.offset) as u64,
+                }
+            });
+            push(
+                &mut words,
+                step,
+                entry(source)?,
+                shape,
+                place,
+                buffers.collect(),
+            )?;
+        }
+        Some(Program {
+            words,
+            steps: steps.len() as u32,
+            blocks: places.most.min(2 * MEASURES.blocks),
+            memory,
+        })
+    }
+}
+
+/// Adds a step, if it fits.
+fn push(
+    words: &mut Vec<u64>,
+    step: &Step,
+    entry: u16,
+    shape: Shape,
+    place: Place,
+    buffers: Vec<u64>,
+) -> Option<()> {
+    if buffers.len() > MOST_BUFFERS {
+        return None;
+    }
+    let params: Vec<(usize, u64)> = nonzero(step.params.bytes()).collect();
+    let mask = params
+        .iter()
+        .fold(0, |mask, (index, _)| mask | 1u64 << index);
+    let size = 4 + buffers.len() + params.len();
+    let meets = if place.meets { MEETS } else { 0 };
+    words.extend([
+        u64::from(entry) | (buffers.len() as u64) << 16 | meets | (size as u64) << 32,
+        shape.packed(),
+        u64::from(shape.groups) | u64::from(place.first) << 32,
+        mask,
+    ]);
+    words.extend(buffers);
+    words.extend(params.into_iter().map(|(_, word)| word));
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(steps: &[(u16, &[usize])]) -> Vec<(u16, bool)> {
+        let mut places = Places::default();
+        let next = |&(blocks, after): &(u16, &[usize])| places.next(blocks, after);
+        let all: Vec<Place> = steps.iter().map(next).collect();
+        all.into_iter()
+            .map(|place| (place.first, place.meets))
+            .collect()
+    }
+
+    #[test]
+    fn a_chain_meets_before_each_step_and_not_before_the_first() {
+        let chain = places(&[(32, &[]), (32, &[0]), (16, &[1])]);
+        assert_eq!(chain, [(0, false), (0, true), (0, true)]);
+    }
+
+    #[test]
+    fn steps_that_are_independent_begin_with_different_blocks() {
+        let branches = places(&[(6, &[]), (6, &[]), (8, &[]), (1, &[0, 2]), (4, &[1])]);
+        // The last needs what was done before the meeting of the one before it.
+        let wanted = [(0, false), (6, false), (12, false), (0, true), (1, false)];
+        assert_eq!(branches, wanted);
+    }
+
+    #[test]
+    fn what_one_block_does_alone_needs_no_meeting() {
+        let alone = places(&[
+            (1, &[]),
+            (1, &[0]),
+            (1, &[]),
+            (1, &[2]),
+            (1, &[1]),
+            (1, &[3, 4]),
+        ]);
+        let wanted = [
+            (0, false),
+            (0, false),
+            (1, false),
+            (1, false),
+            (0, false),
+            (0, true),
+        ];
+        assert_eq!(alone, wanted);
+        let wide = places(&[(1, &[]), (2, &[0]), (1, &[1])]);
+        assert_eq!(wide, [(0, false), (0, true), (0, true)]);
+    }
+}
