@@ -415,6 +415,22 @@ mod tests {
     }
 
     #[test]
+    fn a_walk_names_its_program_and_its_memory() {
+        let walk = |memory: usize| {
+            Frame::walk(9, 0x7000, [300, 12], 32, (0..memory).map(|i| 64 * i as u64))
+        };
+        assert_eq!(walk(16), None);
+        let Some(Frame { words, count }) = walk(15) else {
+            panic!("it fits");
+        };
+        assert_eq!((words[0], words[1], words[7]), (9, 0x7000, 12));
+        assert_eq!(words[3], WALK << 24 | 15 << 20 | 4 << 16);
+        assert_eq!((words[5] as u32, words[5] >> 32), (300, 32));
+        let found: Vec<u64> = (0..count).map(|d| words[data_at(d)]).collect();
+        assert_eq!(found, (0..15).map(|i| 64 * i).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn only_the_last_instance_can_be_away() {
         let mut presence = Presence::default();
         assert!(presence.is_away(0) && presence.is_gone(0));
