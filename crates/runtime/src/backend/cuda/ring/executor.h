@@ -2,7 +2,7 @@
 // this file tells the protocol and why each fence is there.
 //
 // It comes after a module in the dialect, compiled with WOOTZ_RESIDENT, and before it stand, from
-// Rust: WOOTZ_SLOTS, WOOTZ_WORKERS, WOOTZ_POLLERS, WOOTZ_SCRATCH and WOOTZ_ENTRIES, a run of
+// Rust: WOOTZ_SLOTS, WOOTZ_WORKERS, WOOTZ_SCRATCH and WOOTZ_ENTRIES, a run of
 // RESIDENT(index, name).
 
 namespace wootz {
@@ -18,7 +18,6 @@ enum : u32 {
   HEAD = 4,              // words of a program's step before its buffers
   CHUNK = 512,           // words of a program that a block holds
   LONGEST = HEAD + 15 + 64,
-  POLLERS_BARRIER = 15,  // groups have those from 1 on, the workers 0
 };
 
 // What the executor says of itself, below its epoch.
@@ -117,111 +116,108 @@ inline Found find(const View& view, u32 n) {
   return found;
 }
 
-// The pollers: warps of the first block that carry descriptors from the host's slots to the board.
-// Each looks for itself, so that several looks are under way; one at a time carries.
+// Carries descriptors from the host's slots to the board, one after the other, and sees to the
+// instance's coming and leaving. One warp, in a block of its own.
 struct Post {
-  u32 token;  // held by the one who carries, and for good by the one who leaves
-  u32 next;   // the next descriptor
-  u32 out;    // this instance leaves
+  u32 next;  // the next descriptor
+  u32 seen;  // that of a while ago
+  u64 says;
+  u64 started;
+  u64 busy;
 };
 
-// Whether the warp now has the token; not when the instance leaves.
-inline bool take_token(volatile Post& post, u32 lane) {
-  u32 taken = 0;
-  if (lane == 0) {
-    while (!post.out && atomicCAS(const_cast<u32*>(&post.token), 0, 1) != 0) {}
-    taken = !post.out;
-    __threadfence_block();
-  }
-  return __shfl_sync(0xffffffffu, taken, 0);
-}
-inline void give_token(volatile Post& post, u32 lane) {
-  __syncwarp();
-  if (lane == 0) {
-    __threadfence_block();
-    atomicExch(const_cast<u32*>(&post.token), 0);
-  }
+// Where a look at the slots begins, and what it saw. Its words may still be on their way.
+struct Look {
+  u32 base;
+  u64 word;
+};
+inline Look look(const Ring& ring, u32 base, u32 lane) {
+  // Half a window costs less, and is what most descriptors take.
+  Look taken = {base, 0};
+  if (lane < WINDOW * SLOT / 2) taken.word = look_far(ring.slots + place_of(base, lane));
+  return taken;
 }
 
-// Carries what a look saw, with the token held.
-inline void carry(const Ring& ring, volatile Post& post, const View& view, u32 lane) {
-  u32 n = post.next;
-  for (Found found = find(view, n); found.slots; found = find(view, n)) {
+// Carries what a look saw. Says whether this instance is asked to leave.
+inline bool carry(const Ring& ring, Post& post, const View& view, u32 lane) {
+  for (Found found = find(view, post.next); found.slots; found = find(view, post.next)) {
+    u32 last = post.next + found.slots - 1;
     if (found.control >> 24 & LEAVE) {
       u32 whose = low(__shfl_sync(0xffffffffu, view.word, found.first));
-      while (!reached(low(look_near(ring.shared)), n - 1)) {}
-      if (lane == 0) put_near(&ring.shared->done, n + found.slots - 1);
+      while (!reached(low(look_near(ring.shared)), post.next - 1)) {}
+      if (lane == 0) put_near(&ring.shared->done, last);
       // One that was meant for an instance before this one is skipped.
-      if (whose == ring.epoch) {
-        if (lane == 0) post.out = 1;
-        return;
-      }
+      if (whose == ring.epoch) return true;
     } else {
       u32 part = lane - found.first;
-      if (part < SLOT * found.slots) put_near(ring.board + place_of(n, part), view.word);
+      if (part < SLOT * found.slots) put_near(ring.board + place_of(post.next, part), view.word);
     }
-    n += found.slots;
+    post.next = last + 1;
   }
+  return false;
+}
+
+// Carries what a look saw; what begins in it and goes on beyond after another look.
+inline bool attend(const Ring& ring, Post& post, const Look& taken, u32 lane) {
+  View view = view_of(taken.word, taken.base, lane);
+  if (!view.whole) return false;
+  if (carry(ring, post, view, lane)) return true;
+  u32 ahead = post.next - view.base;
+  bool begun = ahead < WINDOW && view.whole >> (SLOT * ahead + SECTOR - 1) & 1;
+  if (!begun) return false;
+  u64 word = look_far(ring.slots + place_of(post.next, lane));
+  return carry(ring, post, view_of(word, post.next, lane), lane);
+}
+
+// Says that it is there too long, or leaves when it was idle for long. Says whether it leaves.
+inline bool leaves(const Ring& ring, Post& post, u32 lane) {
+  u64 time = clock_ns();
+  if (post.next != post.seen || low(look_near(ring.shared)) != post.next - 1) post.busy = time;
+  post.seen = post.next;
+  if (time - post.started > ring.residence && !(post.says & TIRED)) {
+    post.says |= TIRED;
+    if (lane == 0) put_far(ring.say, post.says);
+  }
+  if (time - post.busy <= ring.idle) return false;
+  // Says first that it leaves, and then looks a last time. The host publishes first, and then
+  // looks what is said. So one of the two sees the other.
+  if (lane == 0) put_far(ring.say, post.says | LEAVING);
   __syncwarp();
-  if (lane == 0) post.next = n;
+  fence_total();
+  u64 last = look_far(ring.slots + place_of(post.next, lane));
+  bool drained = low(look_near(ring.shared)) == post.next - 1;
+  if (drained && !find(view_of(last, post.next, lane), post.next).slots) return true;
+  if (lane == 0) put_far(ring.say, post.says);
+  post.busy = time;
+  return false;
 }
 
 // The last thing that an instance does. What it says then is true: none of it looks any more.
-inline void leave(const Ring& ring, u64 says) {
+inline void leave(const Ring& ring, u64 says, u32 workers) {
   put_near(&ring.shared->left, ring.epoch);
-  while (high(look_near(&ring.shared->count)) != gridDim.x) {}
+  while (high(look_near(&ring.shared->count)) != workers) {}
   put_near(&ring.shared->out, 0);
   fence_far();
   put_far(ring.say, says | GONE);
 }
 
-inline void poll(const Ring& ring, u32 poller, u32 lane) {
-  __shared__ Post shared_post;
-  volatile Post& post = shared_post;
-  if (poller == 0 && lane == 0) {
-    post.token = post.out = 0;
-    post.next = low(look_near(ring.shared)) + 1;
+inline void serve(const Ring& ring, u32 lane, u32 workers) {
+  enum : u32 { APART = 600, LOOKS = 16 };  // nanoseconds between two looks; looks between checks
+  u64 now = clock_ns();
+  u32 next = low(look_near(ring.shared)) + 1;
+  Post post = {next, next, u64(ring.epoch) << EPOCH_SHIFT, now, now};
+  // Two looks are under way, since each takes long.
+  Look one = look(ring, next, lane);
+  __nanosleep(APART);
+  Look other = look(ring, next, lane);
+  for (u32 turn = 1;; ++turn) {
+    if (attend(ring, post, one, lane)) break;
+    one = look(ring, post.next, lane);
+    if (attend(ring, post, other, lane)) break;
+    other = look(ring, post.next, lane);
+    if (turn % LOOKS == 0 && leaves(ring, post, lane)) break;
   }
-  barrier(POLLERS_BARRIER, 32 * WOOTZ_POLLERS);
-  u64 started = clock_ns(), busy = started, says = u64(ring.epoch) << EPOCH_SHIFT;
-  if (poller != 0) __nanosleep(1200 / WOOTZ_POLLERS * poller);
-  u32 reach = 32, seen = 0;
-  for (u32 turn = 1; !__shfl_sync(0xffffffffu, post.out, 0); ++turn) {
-    u32 base = __shfl_sync(0xffffffffu, post.next, 0);
-    u64 word = lane < reach ? look_far(ring.slots + place_of(base, lane)) : 0;
-    View view = view_of(word, base, lane);
-    // Half a window costs less; more is looked at when something comes.
-    reach = view.whole ? 32 : 16;
-    if (view.whole && take_token(post, lane)) {
-      carry(ring, post, view, lane);
-      give_token(post, lane);
-    }
-    if (poller != 0 || turn % 16 != 0) continue;
-    u64 time = clock_ns();
-    if (base != seen || low(look_near(ring.shared)) != base - 1) busy = time;
-    seen = base;
-    if (time - started > ring.residence && !(says & TIRED)) {
-      says |= TIRED;
-      if (lane == 0) put_far(ring.say, says);
-    }
-    if (time - busy <= ring.idle || !take_token(post, lane)) continue;
-    // Says first that it leaves, and then looks a last time. The host publishes first, and then
-    // looks what is said. So one of the two sees the other.
-    if (lane == 0) put_far(ring.say, says | LEAVING);
-    __syncwarp();
-    fence_total();
-    u32 n = __shfl_sync(0xffffffffu, post.next, 0);
-    u64 last = look_far(ring.slots + place_of(n, lane));
-    bool drained = low(look_near(ring.shared)) == n - 1;
-    if (drained && !find(view_of(last, n, lane), n).slots) {
-      if (lane == 0) post.out = 1;
-      break;
-    }
-    if (lane == 0) put_far(ring.say, says);
-    busy = time;
-    give_token(post, lane);
-  }
-  if (poller == 0 && lane == 0) leave(ring, says);
+  if (lane == 0) leave(ring, post.says, workers);
 }
 
 // One kernel's work, as the workers of a block see it.
@@ -254,7 +250,7 @@ template <typename Data> inline void spread(u64 (&params)[64], u64 mask, u32 lan
 }
 
 // Waits for the next descriptor that needs this block, and fills the frame. For one warp.
-inline void take(const Ring& ring, Frame& frame, u32& n, u32 lane) {
+inline void take(const Ring& ring, Frame& frame, u32& n, u32 block, u32 lane) {
   View view;
   Found found;
   u64 now;
@@ -265,7 +261,7 @@ inline void take(const Ring& ring, Frame& frame, u32& n, u32 lane) {
     found = find(view, n);
     if (found.slots) {
       u32 wanted = high(__shfl_sync(0xffffffffu, word, 5)) & 0xffff;
-      if (blockIdx.x < wanted) break;
+      if (block < wanted) break;
       n += found.slots;
     } else if (high(now) == ring.epoch) {
       frame.gone = 1;
@@ -335,7 +331,10 @@ inline void run(const Job& job, u8* memory, u32 block, u32 blocks) {
   at.lanes = lanes;
   at.memory = memory + side * (u32(job.shape >> 48) * 16);
   at.barrier = 1 + side;
-  for (u32 group = block * together + side; group < job.groups; group += blocks * together) {
+  // Neighbours to the same block, so that work of one shape finds in it what it left there.
+  u32 share = (job.groups + blocks - 1) / blocks, first = block * share;
+  u32 end = first + share < job.groups ? first + share : job.groups;
+  for (u32 group = first + side; group < end; group += together) {
     at.group = group;
     dispatch(job.entry, at, job);
     // The next group has the same scratch memory.
@@ -379,7 +378,8 @@ inline void meet(const Ring& ring, u32 blocks, u32 times) {
 
 // Does the steps of a program, one after the other; the blocks meet where a step needs what others
 // have done. For all workers.
-inline void walk(const Ring& ring, const Frame& frame, Walk& state, u8* memory, u32 blocks) {
+inline void walk(const Ring& ring, const Frame& frame, Walk& state, u8* memory, u32 block,
+                 u32 blocks) {
   const u64* program = reinterpret_cast<const u64*>(frame.word[1]);
   u32 steps = low(frame.word[7]), words = low(frame.word[5]);
   u32 start = 0, next = 0, meetings = 0, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -389,7 +389,7 @@ inline void walk(const Ring& ring, const Frame& frame, Walk& state, u8* memory, 
       // Steps that are independent begin with different blocks.
       u32 first = high(state.words[next - start + 2]);
       next += high(state.words[next - start]);
-      run(job, memory, (blockIdx.x + blocks - first % blocks) % blocks, blocks);
+      run(job, memory, (block + blocks - first % blocks) % blocks, blocks);
       barrier(0, WOOTZ_WORKERS);
       if (step == steps) break;
     }
@@ -409,22 +409,22 @@ inline void walk(const Ring& ring, const Frame& frame, Walk& state, u8* memory, 
   }
 }
 
-inline void work(const Ring& ring) {
+inline void work(const Ring& ring, u32 block, u32 workers) {
   __shared__ Frame frame;
   __shared__ Walk state;
   __shared__ __align__(16) unsigned char memory[WOOTZ_SCRATCH];
   u32 n = low(look_near(ring.shared)) + 1;
   if (threadIdx.x == 0) frame.gone = 0;
   for (;;) {
-    if (threadIdx.x < 32) take(ring, frame, n, threadIdx.x);
+    if (threadIdx.x < 32) take(ring, frame, n, block, threadIdx.x);
     barrier(0, WOOTZ_WORKERS);
     if (frame.gone) break;
     u32 blocks = blocks_of(frame.word[5]);
-    if (blocks > gridDim.x) blocks = gridDim.x;
+    if (blocks > workers) blocks = workers;
     if (frame.word[3] >> 24 & WALK) {
-      walk(ring, frame, state, memory, blocks);
+      walk(ring, frame, state, memory, block, blocks);
     } else {
-      run(frame.job, memory, blockIdx.x, blocks);
+      run(frame.job, memory, block, blocks);
       barrier(0, WOOTZ_WORKERS);
     }
     if (threadIdx.x == 0) finish(ring, frame, blocks);
@@ -436,10 +436,10 @@ inline void work(const Ring& ring) {
 }  // namespace wootz
 
 extern "C" __global__ void wootz_resident(const __grid_constant__ wootz::resident::Ring ring) {
-  if (threadIdx.x < WOOTZ_WORKERS) {
-    wootz::resident::work(ring);
-  } else if (blockIdx.x == 0) {
-    wootz::u32 beyond = threadIdx.x - WOOTZ_WORKERS;
-    wootz::resident::poll(ring, beyond / 32, beyond % 32);
+  wootz::u32 workers = gridDim.x - 1;
+  if (blockIdx.x > 0) {
+    wootz::resident::work(ring, blockIdx.x - 1, workers);
+  } else if (threadIdx.x < 32) {
+    wootz::resident::serve(ring, threadIdx.x, workers);
   }
 }

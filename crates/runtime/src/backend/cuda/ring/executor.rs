@@ -37,14 +37,12 @@ pub(super) const MEASURES: Measures = Measures {
     scratch: 32 << 10,
     turns: 8,
 };
-/// Simds that look for work, beside the lanes that do it.
-const POLLERS: u32 = 2;
-/// Blocks on a multiprocessor, at most: with their registers they leave it a third of its own.
+/// Blocks on a multiprocessor, at most: with their registers they leave it a quarter of its own.
 const BESIDE: i32 = 3;
-/// Seats with twice the blocks of `MEASURES`, and as many behind them with just those, at most.
-const HALF_OF_SEATS: usize = 8;
-/// Lanes of a block, those that look for work among them.
-const LANES_OF_A_BLOCK: u32 = MEASURES.lanes as u32 + 32 * POLLERS;
+/// Seats at most. The first of them have twice the blocks of `MEASURES`, if there is room.
+const SEATS: usize = 16;
+/// Lanes of a block.
+const LANES_OF_A_BLOCK: u32 = MEASURES.lanes as u32;
 /// Registers of a lane, so that other kernels find room beside an instance.
 const REGISTERS: &str = "--maxrregcount=64";
 /// Nanoseconds without work after which an instance leaves.
@@ -238,7 +236,6 @@ fn walk(resident: &Resident) -> String {
     for (name, value) in [
         ("SLOTS", SLOTS),
         ("WORKERS", lanes.into()),
-        ("POLLERS", POLLERS as usize),
         ("SCRATCH", scratch),
     ] {
         let _ = writeln!(text, "#define WOOTZ_{name} {value}");
@@ -298,9 +295,11 @@ impl Ready {
         // All that the seats allow must find room at once: one executor may wait for another.
         let room = (processors * fitting.min(BESIDE)).unsigned_abs() as usize;
         let blocks = usize::from(MEASURES.blocks);
-        let half = (room / (3 * blocks)).min(HALF_OF_SEATS);
-        let seats = (0..2 * half)
-            .map(|index| Seat::new(gpu, if index < half { 2 * blocks } else { blocks }))
+        // One block of each instance carries, the others work.
+        let seats = (room / (blocks + 1)).min(SEATS);
+        let large = (room - seats * (blocks + 1)) / blocks;
+        let seats = (0..seats)
+            .map(|index| Seat::new(gpu, 1 + if index < large { 2 * blocks } else { blocks }))
             .collect::<Result<Box<[Seat]>, _>>()?;
         let bytes = LANES * (RING + SHARED);
         let stream = make_stream(driver)?;
