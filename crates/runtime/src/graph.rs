@@ -14,7 +14,7 @@ use crate::{
     buffer::Buffer,
     device::Device,
     error::{Error, Result},
-    plan::{Access, Binding, Cost, Grid, Kernel, Params, Plan},
+    plan::{Access, Binding, Cost, Grid, Kernel, Params, Parts, Plan},
     stream::Stream,
     tensor_map::TensorMap,
 };
@@ -53,6 +53,14 @@ pub(crate) enum Slot {
     Mark,
 }
 
+impl Slot {
+    /// Whether a replay may give both the same memory.
+    pub(crate) fn may_be(self, other: Slot) -> bool {
+        let outside = |slot| matches!(slot, Slot::Input(_) | Slot::Constant(_));
+        self == other || outside(self) && outside(other)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) kernel: Kernel,
@@ -62,6 +70,7 @@ pub(crate) struct Step {
     pub(crate) params: Params,
     pub(crate) bindings: SmallVec<[Bound; 6]>,
     pub(crate) maps: Vec<TensorMap>,
+    pub(crate) parts: Parts,
     /// The earlier steps that must be done before this one; what those wait for is left out.
     pub(crate) after: SmallVec<[usize; 4]>,
 }
@@ -124,6 +133,7 @@ impl Recorder {
             params: plan.params,
             bindings,
             maps: plan.maps.clone(),
+            parts: plan.parts,
             after: SmallVec::new(),
         });
     }
@@ -358,6 +368,7 @@ impl<'a> Run<'a> {
             params: step.params,
             bindings: bindings.collect(),
             maps: step.maps.clone(),
+            parts: step.parts,
         }
     }
 }

@@ -55,7 +55,7 @@ pub use error::{Error, Result, StreamName};
 pub use event::Event;
 pub use graph::{Bare, Calls, Graph};
 pub use module::{Module, Source};
-pub use plan::{Access, Body, Call, Grid, Kernel, NativeFn, Plan};
+pub use plan::{Access, Body, Call, Grid, Kernel, NativeFn, Parts, Plan};
 pub use resident::{Part, Residence, Resident, Submission};
 pub use stream::Stream;
 pub use tensor_map::TensorMap;

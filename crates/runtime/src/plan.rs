@@ -34,7 +34,13 @@ pub struct Plan<'a> {
     /// Tensors in that memory, for kernels that have their boxes moved. Few do: an empty one
     /// allocates nothing.
     pub maps: Vec<TensorMap>,
+    /// Which part of it each unit uses.
+    pub parts: Parts,
 }
+
+/// For each of the first bindings, the bytes of the part that belongs to each unit, unit `u` having
+/// the one at `u` times as many: no other unit uses it. 0 where units share what they use.
+pub type Parts = [u32; 4];
 
 /// A kernel: its name, and the form that runs.
 #[derive(Debug, Clone, Copy)]
@@ -171,6 +177,7 @@ impl<'a> Plan<'a> {
             params: Params::new(params),
             bindings: SmallVec::new(),
             maps: Vec::new(),
+            parts: Parts::default(),
         }
     }
 
@@ -210,6 +217,14 @@ impl<'a> Plan<'a> {
     #[inline(always)]
     pub fn maps(mut self, maps: Vec<TensorMap>) -> Plan<'a> {
         self.maps = maps;
+        self
+    }
+
+    /// The same plan, of which each unit has parts of the bindings to itself. What follows a plan
+    /// part by part need not wait for all of it.
+    #[inline(always)]
+    pub fn parts(mut self, parts: Parts) -> Plan<'a> {
+        self.parts = parts;
         self
     }
 

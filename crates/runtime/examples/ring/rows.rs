@@ -71,7 +71,10 @@ pub fn submit(stream: &Stream, x: &Buffer, rows: usize) -> Result<Buffer> {
         lanes: 128,
     };
     let params = [rows as u64, LENGTH as u64];
-    let plan = Plan::new(kernel, grid, &params).scratch(1024);
+    let row = 4 * LENGTH as u32;
+    let plan = Plan::new(kernel, grid, &params)
+        .scratch(1024)
+        .parts([row, row, 0, 0]);
     // SAFETY: the kernel stays inside `rows` rows of both buffers.
     unsafe { stream.submit(&plan.read(x, 0).write(&y, 0))? };
     Ok(y)

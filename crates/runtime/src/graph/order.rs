@@ -120,6 +120,7 @@ pub(super) mod tests {
             params: Params::new(&0u32),
             bindings: slots.iter().map(bound).collect(),
             maps: Vec::new(),
+            parts: Default::default(),
             after: SmallVec::new(),
         }
     }

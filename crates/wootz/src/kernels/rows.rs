@@ -98,6 +98,17 @@ impl RowWay {
         groups_of(self.team.groups(self.lanes, rows))
     }
 
+    /// Bytes of the rows of one group, which are nobody else's; 0 when a group goes on to others.
+    fn part(&self, [rows, length]: [usize; 2], size: usize) -> u32 {
+        let each = match self.team {
+            Team::Lanes(size) => self.lanes / size,
+            Team::Group => 1,
+        };
+        let alone = self.team.groups(self.lanes, rows) == self.groups(rows);
+        let part = (each as usize).saturating_mul(length).saturating_mul(size);
+        u32::try_from(part).ok().filter(|_| alone).unwrap_or(0)
+    }
+
     /// Every way that `choose` can give.
     pub fn all(dtype: DType) -> Vec<RowWay> {
         let lengths = (0..=17).flat_map(|power| [1 << power, (1 << power) + 1]);
@@ -249,7 +260,10 @@ pub(crate) fn softmax<'a>(
         launch(id, groups_of(rows * inner.div_ceil(32)), &params).scratch(LANES as usize * 8)
     } else {
         let way = RowWay::choose(dtype, [rows, length], starts_aligned(&[x, out]));
-        launch(Id::Rows(Rows { op, dtype, way }), way.groups(rows), &params).scratch(SLOTS)
+        let part = way.part([rows, length], dtype.size());
+        launch(Id::Rows(Rows { op, dtype, way }), way.groups(rows), &params)
+            .scratch(SLOTS)
+            .parts([part, part, 0, 0])
     };
     plan.read(x.buffer(), x.byte_offset())
         .write(out.buffer(), out.byte_offset())
@@ -305,8 +319,10 @@ pub(crate) fn norm<'a>(
         let tensor = tensor.unwrap_or(x);
         plan.read(tensor.buffer(), tensor.byte_offset())
     });
+    let part = way.part([rows, length], dtype.size());
     plan.write(out.buffer(), out.byte_offset())
         .scratch(SLOTS)
+        .parts([part, 0, 0, part])
         .cost((2 * x.count() * dtype.size()) as u64, 8 * x.count() as u64)
 }
 

@@ -324,7 +324,8 @@ inline u32 blocks_of(u64 shape) { return shape >> 32 & 0xffff; }
 inline void run(const Job& job, u8* memory, u32 block, u32 blocks) {
   u32 lanes = job.shape & 0xffff, together = job.shape >> 16 & 0xffff;
   u32 side = threadIdx.x / lanes;
-  if (side >= together) return;
+  if (blocks > blocks_of(job.shape)) blocks = blocks_of(job.shape);
+  if (side >= together || block >= blocks) return;
   Place at;
   at.groups = job.groups;
   at.lane = threadIdx.x - side * lanes;

@@ -19,6 +19,8 @@ const MOST: Cost = Cost {
     bytes: 256 << 20,
     ops: 2 << 30,
 };
+/// Blocks that work in the largest executor.
+const MOST_BLOCKS: u16 = 2 * MEASURES.blocks;
 /// The flag of a step before which the blocks meet.
 const MEETS: u64 = 1 << 24;
 /// Where the number of a walk's memory lies in a buffer's word; addresses end below it.
@@ -44,6 +46,17 @@ struct Place {
     meets: bool,
 }
 
+/// How a step must come after an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// They share nothing that one of them writes.
+    Free,
+    /// What one uses of it in a block, the other does in the same, if they begin with the same.
+    InPlace,
+    /// Each after all of the other.
+    All,
+}
+
 /// Where the steps so far run.
 #[derive(Default)]
 struct Places {
@@ -56,44 +69,70 @@ struct Places {
 }
 
 impl Places {
-    /// The place of the next step, which needs these earlier ones. What has met needs no second
-    /// meeting; and nor does what runs in one block and needs only what ran in that block.
-    fn next(&mut self, blocks: u16, after: &[usize]) -> Place {
-        let open = || after.iter().filter(|&&earlier| earlier >= self.met);
-        let place = |&earlier: &usize| self.steps[earlier];
-        let same = |earlier: Place| {
-            let alone = blocks == 1 && earlier.blocks == 1;
-            alone
-                && open().map(place).all(|other| {
-                    other == earlier || other.first == earlier.first && other.blocks == 1
-                })
-        };
-        let found = match open().next().map(place) {
-            None => Place {
-                first: self.taken,
-                blocks,
-                meets: false,
-            },
-            Some(earlier) if same(earlier) => Place {
-                first: earlier.first,
-                blocks,
-                meets: false,
-            },
-            Some(_) => {
-                self.met = self.steps.len();
-                self.taken = 0;
-                Place {
-                    first: 0,
-                    blocks,
-                    meets: true,
-                }
-            }
-        };
-        self.taken = self.taken.max(found.first.saturating_add(blocks));
+    /// The place of the next step, which comes `after` each earlier one so. What has met needs no
+    /// second meeting; nor does what needs only what its own blocks did.
+    fn next(&mut self, blocks: u16, after: impl Fn(usize) -> After) -> Place {
+        let mut begins = None;
+        let mut meets = false;
+        for (index, earlier) in self.steps.iter().enumerate().skip(self.met) {
+            let in_place = match after(index) {
+                After::Free => continue,
+                After::InPlace => true,
+                After::All => blocks == 1 && earlier.blocks == 1,
+            };
+            meets |= !in_place || *begins.get_or_insert(earlier.first) != earlier.first;
+        }
+        if meets {
+            self.met = self.steps.len();
+            self.taken = 0;
+            begins = None;
+        }
+        let first = begins.unwrap_or(self.taken);
+        self.taken = self.taken.max(first.saturating_add(blocks));
         self.most = self.most.max(self.taken);
-        self.steps.push(found);
-        found
+        let place = Place {
+            first,
+            blocks,
+            meets,
+        };
+        self.steps.push(place);
+        place
     }
+}
+
+/// A step and how its groups lie on the blocks.
+type Shaped<'a> = (&'a Step, Shape);
+
+/// How `step` comes after `earlier`, by the memory that both use.
+fn after(step: Shaped<'_>, earlier: Shaped<'_>) -> After {
+    let mut after = After::Free;
+    for (a, mine) in step.0.bindings.iter().enumerate() {
+        for (b, theirs) in earlier.0.bindings.iter().enumerate() {
+            let writes = mine.access.writes() || theirs.access.writes();
+            if !writes || !mine.slot.may_be(theirs.slot) {
+                continue;
+            }
+            let same = mine.slot == theirs.slot && mine.offset == theirs.offset;
+            if !same || !is_in_place((step, a), (earlier, b)) {
+                return After::All;
+            }
+            after = After::InPlace;
+        }
+    }
+    after
+}
+
+/// Whether blocks, however many, use the same bytes of these two bindings, as `run` in
+/// `executor.h` shares groups out.
+fn is_in_place(one: (Shaped<'_>, usize), other: (Shaped<'_>, usize)) -> bool {
+    let bytes = |((step, shape), binding): (Shaped<'_>, usize), blocks: u16| {
+        let part = step.parts.get(binding).copied().unwrap_or(0) as usize;
+        step.grid.units.div_ceil(shape.blocks.min(blocks).into()) * part
+    };
+    (1..=MOST_BLOCKS).all(|blocks| {
+        let bytes = [one, other].map(|one| bytes(one, blocks));
+        bytes[0] == bytes[1] && bytes[0] > 0
+    })
 }
 
 impl Program {
@@ -112,12 +151,15 @@ impl Program {
         }
         let mut words = vec![];
         let mut places = Places::default();
+        let mut shaped: Vec<Shaped<'_>> = vec![];
         for step in steps {
             let Body::Source(source) = step.kernel.body else {
                 return None;
             };
             let shape = MEASURES.shape(step.grid.units, step.grid.lanes, step.scratch)?;
-            let place = places.next(shape.blocks, &step.after);
+            let this = (step, shape);
+            let place = places.next(shape.blocks, |earlier| after(this, shaped[earlier]));
+            shaped.push(this);
             let buffers = step.bindings.iter().map(|bound| {
                 let at = memory.iter().position(|&slot| slot == bound.slot);
                 match at {
@@ -137,7 +179,7 @@ impl Program {
         Some(Program {
             words,
             steps: steps.len() as u32,
-            blocks: places.most.min(2 * MEASURES.blocks),
+            blocks: places.most.min(MOST_BLOCKS),
             memory,
         })
     }
@@ -176,24 +218,51 @@ fn push(
 mod tests {
     use super::*;
 
-    fn places(steps: &[(u16, &[usize])]) -> Vec<(u16, bool)> {
+    fn places(steps: &[(u16, &[(usize, After)])]) -> Vec<(u16, bool)> {
         let mut places = Places::default();
-        let next = |&(blocks, after): &(u16, &[usize])| places.next(blocks, after);
+        let next = |&(blocks, after): &(u16, &[(usize, After)])| {
+            places.next(blocks, |earlier| {
+                let found = after.iter().find(|(index, _)| *index == earlier);
+                found.map_or(After::Free, |(_, after)| *after)
+            })
+        };
         let all: Vec<Place> = steps.iter().map(next).collect();
         all.into_iter()
             .map(|place| (place.first, place.meets))
             .collect()
     }
 
+    use After::{All, InPlace};
+
     #[test]
     fn a_chain_meets_before_each_step_and_not_before_the_first() {
-        let chain = places(&[(32, &[]), (32, &[0]), (16, &[1])]);
+        let chain = places(&[(32, &[]), (32, &[(0, All)]), (16, &[(1, All)])]);
         assert_eq!(chain, [(0, false), (0, true), (0, true)]);
     }
 
     #[test]
+    fn a_chain_in_place_never_meets() {
+        let chain = places(&[
+            (8, &[]),
+            (4, &[]),
+            (4, &[(1, InPlace)]),
+            (8, &[(0, InPlace)]),
+            (8, &[(2, InPlace), (3, InPlace)]),
+        ]);
+        // The last would have to begin where both did.
+        let wanted = [(0, false), (8, false), (8, false), (0, false), (0, true)];
+        assert_eq!(chain, wanted);
+    }
+
+    #[test]
     fn steps_that_are_independent_begin_with_different_blocks() {
-        let branches = places(&[(6, &[]), (6, &[]), (8, &[]), (1, &[0, 2]), (4, &[1])]);
+        let branches = places(&[
+            (6, &[]),
+            (6, &[]),
+            (8, &[]),
+            (1, &[(0, All), (2, All)]),
+            (4, &[(1, All)]),
+        ]);
         // The last needs what was done before the meeting of the one before it.
         let wanted = [(0, false), (6, false), (12, false), (0, true), (1, false)];
         assert_eq!(branches, wanted);
@@ -203,11 +272,11 @@ mod tests {
     fn what_one_block_does_alone_needs_no_meeting() {
         let alone = places(&[
             (1, &[]),
-            (1, &[0]),
+            (1, &[(0, All)]),
             (1, &[]),
-            (1, &[2]),
-            (1, &[1]),
-            (1, &[3, 4]),
+            (1, &[(2, All)]),
+            (1, &[(1, All)]),
+            (1, &[(3, All), (4, All)]),
         ]);
         let wanted = [
             (0, false),
@@ -218,7 +287,7 @@ mod tests {
             (0, true),
         ];
         assert_eq!(alone, wanted);
-        let wide = places(&[(1, &[]), (2, &[0]), (1, &[1])]);
+        let wide = places(&[(1, &[]), (2, &[(0, All)]), (1, &[(1, All)])]);
         assert_eq!(wide, [(0, false), (0, true), (0, true)]);
     }
 }
