@@ -36,26 +36,52 @@ pub fn run(device: Device) -> bool {
     sound
 }
 
-/// The driver's wait for all that the device was given.
-fn synchronize() -> Result<Duration, String> {
-    let start = Instant::now();
-    // SAFETY: the primary context of the first device, which is retained for good.
-    let status = unsafe {
-        let mut context = ptr::null_mut();
-        let mut status = sys::cuDevicePrimaryCtxRetain(&raw mut context, 0);
-        for next in [|c| sys::cuCtxSetCurrent(c), |_| sys::cuCtxSynchronize()]
-            as [unsafe fn(sys::CUcontext) -> sys::CUresult; 2]
-        {
-            if status == sys::CUresult::CUDA_SUCCESS {
-                status = next(context);
-            }
-        }
-        status
-    };
+fn outcome(status: sys::CUresult) -> Result<(), String> {
     match status {
-        sys::CUresult::CUDA_SUCCESS => Ok(start.elapsed()),
+        sys::CUresult::CUDA_SUCCESS => Ok(()),
         status => Err(format!("{status:?}")),
     }
+}
+
+/// Makes the first device's context the thread's.
+fn enter() -> Result<(), String> {
+    let mut context = ptr::null_mut();
+    // SAFETY: the primary context of the first device, which is retained for good.
+    unsafe {
+        outcome(sys::cuDevicePrimaryCtxRetain(&raw mut context, 0))?;
+        outcome(sys::cuCtxSetCurrent(context))
+    }
+}
+
+/// The driver's wait for all that the device was given.
+pub fn synchronize() -> Result<Duration, String> {
+    let start = Instant::now();
+    enter()?;
+    // SAFETY: nothing to get wrong.
+    outcome(unsafe { sys::cuCtxSynchronize() })?;
+    Ok(start.elapsed())
+}
+
+/// The driver's allocation and its free, which may wait for all that runs.
+pub fn allocate_and_free(bytes: usize) -> Result<Duration, String> {
+    let start = Instant::now();
+    enter()?;
+    let mut memory = 0;
+    // SAFETY: memory that nobody else knows of.
+    unsafe {
+        outcome(sys::cuMemAlloc_v2(&raw mut memory, bytes))?;
+        outcome(sys::cuMemFree_v2(memory))?;
+    }
+    Ok(start.elapsed())
+}
+
+/// Bytes of the device that nobody has.
+pub fn free_memory() -> Result<usize, String> {
+    enter()?;
+    let (mut free, mut total) = (0, 0);
+    // SAFETY: writes two numbers.
+    outcome(unsafe { sys::cuMemGetInfo_v2(&raw mut free, &raw mut total) })?;
+    Ok(free)
 }
 
 fn sorted(mut times: Vec<Duration>) -> String {
@@ -157,19 +183,7 @@ fn whole_device(device: Device) -> Result<String, String> {
             let (mut waits, mut frees) = (vec![], vec![]);
             for _ in 0..20 {
                 waits.push(synchronize()?);
-                let start = Instant::now();
-                let mut memory = 0;
-                // SAFETY: memory that nobody else knows of.
-                let statuses = unsafe {
-                    [
-                        sys::cuMemAlloc_v2(&raw mut memory, 8 << 20),
-                        sys::cuMemFree_v2(memory),
-                    ]
-                };
-                if statuses != [sys::CUresult::CUDA_SUCCESS; 2] {
-                    return Err(format!("{statuses:?}"));
-                }
-                frees.push(start.elapsed());
+                frees.push(allocate_and_free(8 << 20)?);
             }
             Ok(format!("waits {}; frees {}", sorted(waits), sorted(frees)))
         })();

@@ -1,7 +1,7 @@
 //! Small plans through the ring of a CUDA device: that both ways give the same bits, that the
 //! executor comes, goes and comes back, and what it is worth.
 //!
-//! `cargo run --release -p wootz-runtime --example ring -- check life rates`
+//! `cargo run --release -p wootz-runtime --example ring -- check life rates walks soak=10`
 
 mod checks;
 #[cfg(target_os = "linux")]
@@ -10,6 +10,8 @@ mod rates;
 mod rows;
 #[path = "../../tests/small/mod.rs"]
 mod small;
+#[cfg(target_os = "linux")]
+mod soak;
 mod walks;
 
 use std::{
@@ -46,6 +48,14 @@ fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     if wanted("life") {
         sound &= life::run(device);
+    }
+    #[cfg(target_os = "linux")]
+    for seconds in modes.iter().filter_map(|mode| mode.strip_prefix("soak=")) {
+        let way = device.submission();
+        let lasting = Duration::from_secs(seconds.parse().unwrap_or(10));
+        let seed = std::process::id().into();
+        sound &= report("soak", soak::run(device, lasting, seed));
+        device.set_submission(way);
     }
     if wanted("rates") {
         rates::run(device);
