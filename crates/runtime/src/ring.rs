@@ -85,8 +85,8 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Barriers of a block that groups can have; two are the executor's own.
-    const BARRIERS: u16 = 14;
+    /// Barriers of a block that groups can have; four are the executor's own.
+    const BARRIERS: u16 = 12;
 
     /// How `groups` groups of `lanes` lanes with `scratch` bytes each lie on the blocks; nothing
     /// when they do not fit, or are too many to be small work.
@@ -360,7 +360,7 @@ mod tests {
                 for scratch in [0, 1, 1000, 4096, 32 << 10] {
                     let Some(shape) = MEASURES.shape(groups, lanes, scratch) else {
                         let together = (512 / lanes)
-                            .min(15)
+                            .min(12)
                             .min((32 << 10) / scratch.max(1) as u32);
                         assert!(groups > 8 * 16 * together as usize, "{groups} × {lanes}");
                         continue;

@@ -18,6 +18,10 @@ enum : u32 {
   HEAD = 4,              // words of a program's step before its buffers
   CHUNK = 512,           // words of a program that a block holds
   LONGEST = HEAD + 15 + 64,
+  CREW = WOOTZ_WORKERS + 32,  // the workers of a block and its clerk
+  HANDED = 0,                 // two barriers: a job is there
+  RETURNED = 2,               // two barriers: a job is done
+  GROUPS = 4,                 // barriers of groups that are side by side
 };
 
 // What the executor says of itself, below its epoch.
@@ -72,6 +76,9 @@ inline void fence_total() { asm volatile("fence.sc.sys;" : : : "memory"); }
 inline void barrier(u32 name, u32 lanes) {
   asm volatile("barrier.sync %0, %1;" : : "r"(name), "r"(lanes) : "memory");
 }
+inline void arrive(u32 name, u32 lanes) {
+  asm volatile("barrier.arrive %0, %1;" : : "r"(name), "r"(lanes) : "memory");
+}
 inline u64 clock_ns() {
   u64 now;
   asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
@@ -117,7 +124,7 @@ inline Found find(const View& view, u32 n) {
 }
 
 // Carries descriptors from the host's slots to the board, one after the other, and sees to the
-// instance's coming and leaving. One warp, in a block of its own.
+// instance's leaving. One warp, in a block of its own.
 struct Post {
   u32 next;  // the next descriptor
   u32 seen;  // that of a while ago
@@ -125,18 +132,6 @@ struct Post {
   u64 started;
   u64 busy;
 };
-
-// Where a look at the slots begins, and what it saw. Its words may still be on their way.
-struct Look {
-  u32 base;
-  u64 word;
-};
-inline Look look(const Ring& ring, u32 base, u32 lane) {
-  // Half a window costs less, and is what most descriptors take.
-  Look taken = {base, 0};
-  if (lane < WINDOW * SLOT / 2) taken.word = look_far(ring.slots + place_of(base, lane));
-  return taken;
-}
 
 // Carries what a look saw. Says whether this instance is asked to leave.
 inline bool carry(const Ring& ring, Post& post, const View& view, u32 lane) {
@@ -157,16 +152,19 @@ inline bool carry(const Ring& ring, Post& post, const View& view, u32 lane) {
   return false;
 }
 
-// Carries what a look saw; what begins in it and goes on beyond after another look.
-inline bool attend(const Ring& ring, Post& post, const Look& taken, u32 lane) {
-  View view = view_of(taken.word, taken.base, lane);
-  if (!view.whole) return false;
-  if (carry(ring, post, view, lane)) return true;
-  u32 ahead = post.next - view.base;
-  bool begun = ahead < WINDOW && view.whole >> (SLOT * ahead + SECTOR - 1) & 1;
-  if (!begun) return false;
-  u64 word = look_far(ring.slots + place_of(post.next, lane));
-  return carry(ring, post, view_of(word, post.next, lane), lane);
+// Looks, and carries what is there. Says whether this instance is asked to leave.
+inline bool attend(const Ring& ring, Post& post, u32 lane) {
+  // Half a window costs less, and is what most descriptors take.
+  for (u32 reach = WINDOW * SLOT / 2;; reach = WINDOW * SLOT) {
+    u32 base = post.next;
+    u64 word = lane < reach ? look_far(ring.slots + place_of(base, lane)) : 0;
+    View view = view_of(word, base, lane);
+    if (!view.whole) return false;
+    if (carry(ring, post, view, lane)) return true;
+    // Another has begun in view, and goes on beyond.
+    u32 ahead = post.next - base;
+    if (ahead >= WINDOW || !(view.whole >> (SLOT * ahead + SECTOR - 1) & 1)) return false;
+  }
 }
 
 // Says that it is there too long, or leaves when it was idle for long. Says whether it leaves.
@@ -202,40 +200,57 @@ inline void leave(const Ring& ring, u64 says, u32 workers) {
 }
 
 inline void serve(const Ring& ring, u32 lane, u32 workers) {
-  enum : u32 { APART = 600, LOOKS = 16 };  // nanoseconds between two looks; looks between checks
+  enum : u32 { LOOKS = 16 };  // between checks whether to leave
   u64 now = clock_ns();
   u32 next = low(look_near(ring.shared)) + 1;
   Post post = {next, next, u64(ring.epoch) << EPOCH_SHIFT, now, now};
-  // Two looks are under way, since each takes long.
-  Look one = look(ring, next, lane);
-  __nanosleep(APART);
-  Look other = look(ring, next, lane);
+  // One look at a time: those of one place wait for each other, and slow the host's way here.
   for (u32 turn = 1;; ++turn) {
-    if (attend(ring, post, one, lane)) break;
-    one = look(ring, post.next, lane);
-    if (attend(ring, post, other, lane)) break;
-    other = look(ring, post.next, lane);
+    if (attend(ring, post, lane)) break;
     if (turn % LOOKS == 0 && leaves(ring, post, lane)) break;
   }
   if (lane == 0) leave(ring, post.says, workers);
 }
 
-// One kernel's work, as the workers of a block see it.
+// What the workers of a block are to do.
 struct Job {
   void* buffers[16];
   u64 params[64];
   u64 shape;
   u32 entry;
   u32 groups;
+  u32 block;   // which of the blocks this one is
+  u32 blocks;  // how many there are for it
+  u32 gone;    // nothing, and never again
 };
 
-// A descriptor as the workers of a block see it.
-struct Frame {
-  u64 word[WINDOW * SLOT];
-  Job job;   // of one that is no program
-  u32 last;  // its last sequence number
-  u32 gone;
+// A block's scratch memory beside that of its groups: jobs are handed over in turn.
+struct Desk {
+  Job jobs[2];
+  u64 words[CHUNK];  // part of a program
 };
+
+// The clerk: a warp of each block that finds out what is to do, hands it to the workers, and tells
+// the other blocks and the host when it is done. Job `n` has place and barriers `n % 2`.
+struct Clerk {
+  const Ring& ring;
+  Desk& desk;
+  u32 block;
+  u32 workers;  // blocks that work
+  u32 lane;
+  u32 handed;    // jobs that were handed over
+  u32 returned;  // those that came back
+};
+
+inline void await_one(Clerk& clerk) { barrier(RETURNED + clerk.returned++ % 2, CREW); }
+inline void await_all(Clerk& clerk) {
+  while (clerk.returned != clerk.handed) await_one(clerk);
+}
+inline Job& blank(Clerk& clerk) {
+  if (clerk.handed - clerk.returned == 2) await_one(clerk);
+  return clerk.desk.jobs[clerk.handed % 2];
+}
+inline void hand_over(Clerk& clerk) { arrive(HANDED + clerk.handed++ % 2, CREW); }
 
 // Where word `d` of a descriptor's data lies.
 inline u32 data_at(u32 d) { return d == 0 ? 6 : SLOT + (d - 1) / 3 * SECTOR + (d - 1) % 3; }
@@ -244,69 +259,76 @@ inline u32 data_at(u32 d) { return d == 0 ? 6 : SLOT + (d - 1) / 3 * SECTOR + (d
 template <typename Data> inline void spread(u64 (&params)[64], u64 mask, u32 lane, Data data) {
   UNROLL for (u32 half = 0; half < 2; ++half) {
     u32 i = 32 * half + lane;
-    u32 before = __popcll(mask & ((u64(1) << i) - 1));
-    params[i] = mask >> i & 1 ? data(before) : 0;
+    u64 word = data(__popcll(mask & ((u64(1) << i) - 1)));
+    params[i] = mask >> i & 1 ? word : 0;
+    if (mask >> 32 == 0 && half == 0) {
+      params[32 + lane] = 0;
+      break;
+    }
   }
 }
 
-// Waits for the next descriptor that needs this block, and fills the frame. For one warp.
-inline void take(const Ring& ring, Frame& frame, u32& n, u32 block, u32 lane) {
-  View view;
-  Found found;
-  u64 now;
+// The next descriptor that needs this block.
+struct Taken {
+  u64 word;     // a word a lane
+  u32 control;  // 0 when the instance leaves
+  u32 last;     // its last sequence number
+};
+inline u64 word_of(const Taken& taken, u32 word) { return __shfl_sync(0xffffffffu, taken.word, word); }
+
+// Waits for the descriptor from `n` on that needs this block.
+inline Taken take(Clerk& clerk, u32 n) {
+  const Ring& ring = clerk.ring;
   for (;;) {
-    u64 word = look_near(ring.board + place_of(n, lane));
-    now = look_near(ring.shared);
-    view = view_of(word, n, lane);
-    found = find(view, n);
+    u64 word = look_near(ring.board + place_of(n, clerk.lane));
+    u64 now = look_near(ring.shared);
+    Found found = find(view_of(word, n, clerk.lane), n);
     if (found.slots) {
       u32 wanted = high(__shfl_sync(0xffffffffu, word, 5)) & 0xffff;
-      if (block < wanted) break;
       n += found.slots;
-    } else if (high(now) == ring.epoch) {
-      frame.gone = 1;
-      return;
-    } else if (reached(low(now), n)) {
-      // It was done without this block, and may be overwritten.
-      n = low(now) + 1;
+      if (clerk.block >= wanted) continue;
+      Taken taken = {word, found.control, n - 1};
+      return taken;
     }
-  }
-  frame.word[lane] = view.word;
-  __syncwarp();
-  Job& job = frame.job;
-  u32 buffers = found.control >> 20 & 15;
-  if (lane < buffers) job.buffers[lane] = reinterpret_cast<void*>(frame.word[data_at(lane)]);
-  if (!(found.control >> 24 & WALK)) {
-    spread(job.params, frame.word[1], lane,
-           [&](u32 d) { return frame.word[data_at(buffers + d)]; });
-    if (lane == 0) {
-      job.shape = frame.word[5];
-      job.entry = found.control & 0xffff;
-      job.groups = low(frame.word[7]);
+    if (high(now) == ring.epoch) {
+      Taken taken = {0, 0, 0};
+      return taken;
     }
+    // It was done without this block, and may be overwritten.
+    if (reached(low(now), n)) n = low(now) + 1;
   }
-  // What came before in the stream.
-  while (!reached(low(now), n - 1)) now = look_near(ring.shared);
-  // What another stream's executor is to do first.
-  if (const u64* awaited = reinterpret_cast<const u64*>(frame.word[2])) {
-    while (look_far(awaited) < frame.word[4] && !look_far(ring.abort)) {}
-  }
-  fence_near();
-  n += found.slots;
-  frame.last = n - 1;
 }
 
-// Says that this block has done its part; the last one tells the host. For one lane.
-inline void finish(const Ring& ring, const Frame& frame, u32 blocks) {
-  fence_near();
-  if (blocks > 1) {
-    // Wraps to 0 with the last.
-    if (atomicInc(&ring.shared->count, blocks - 1) != blocks - 1) return;
-    put_near(&ring.shared->met, 0);
-    fence_near();
+// Waits until work of a descriptor may begin.
+inline void await_turn(const Ring& ring, const Taken& taken) {
+  u32 slots = taken.control >> 16 & 15;
+  // What came before in the stream.
+  while (!reached(low(look_near(ring.shared)), taken.last - slots)) {}
+  // What another stream's executor is to do first.
+  if (const u64* awaited = reinterpret_cast<const u64*>(word_of(taken, 2))) {
+    u64 value = word_of(taken, 4);
+    while (look_far(awaited) < value && !look_far(ring.abort)) {}
   }
-  put_far(ring.word, frame.word[0]);
-  put_near(&ring.shared->done, frame.last);
+}
+
+// Says that this block has done its part; the last one tells the host.
+inline void finish(Clerk& clerk, const Taken& taken, u32 blocks, bool met) {
+  const Ring& ring = clerk.ring;
+  await_all(clerk);
+  u64 ticket = word_of(taken, 0);
+  if (clerk.lane == 0) {
+    fence_near();
+    // Wraps to 0 with the last.
+    if (blocks == 1 || atomicInc(&ring.shared->count, blocks - 1) == blocks - 1) {
+      if (met) {
+        put_near(&ring.shared->met, 0);
+        fence_near();
+      }
+      put_far(ring.word, ticket);
+      put_near(&ring.shared->done, taken.last);
+    }
+  }
+  __syncwarp();
 }
 
 __noinline__ void dispatch(u32 entry, Place at, const Job& job) {
@@ -320,127 +342,161 @@ __noinline__ void dispatch(u32 entry, Place at, const Job& job) {
 
 inline u32 blocks_of(u64 shape) { return shape >> 32 & 0xffff; }
 
-// Does what `block` of `blocks` has to do of a job. For all workers.
-inline void run(const Job& job, u8* memory, u32 block, u32 blocks) {
+// Does this block's part of a job. For all workers.
+inline void run(const Job& job, u8* memory) {
   u32 lanes = job.shape & 0xffff, together = job.shape >> 16 & 0xffff;
+  u32 blocks = blocks_of(job.shape);
+  if (blocks > job.blocks) blocks = job.blocks;
   u32 side = threadIdx.x / lanes;
-  if (blocks > blocks_of(job.shape)) blocks = blocks_of(job.shape);
-  if (side >= together || block >= blocks) return;
+  if (side >= together || job.block >= blocks) return;
   Place at;
   at.groups = job.groups;
   at.lane = threadIdx.x - side * lanes;
   at.lanes = lanes;
   at.memory = memory + side * (u32(job.shape >> 48) * 16);
-  at.barrier = 1 + side;
+  at.barrier = GROUPS + side;
   // Neighbours to the same block, so that work of one shape finds in it what it left there.
-  u32 share = (job.groups + blocks - 1) / blocks, first = block * share;
+  u32 share = (job.groups + blocks - 1) / blocks, first = job.block * share;
   u32 end = first + share < job.groups ? first + share : job.groups;
   for (u32 group = first + side; group < end; group += together) {
     at.group = group;
     dispatch(job.entry, at, job);
     // The next group has the same scratch memory.
-    scratch_barrier(at);
+    if (group + together < end) scratch_barrier(at);
   }
 }
 
-// Part of a program, and the step that is done and the next one.
-struct Walk {
-  u64 words[CHUNK];
-  Job jobs[2];
-};
-
-// Unpacks a step of a program. For one warp.
-inline void unpack(Job& job, const u64* step, void* const* slots, u32 lane) {
-  enum : u32 { SLOT_SHIFT = 56 };
-  u32 buffers = step[0] >> 16 & 15;
-  if (lane < buffers) {
-    // Relative to one of the walk's slots, or where it is.
-    u64 place = step[HEAD + lane];
-    u64 slot = place >> SLOT_SHIFT;
-    if (slot) place += reinterpret_cast<u64>(slots[slot - 1]) - (slot << SLOT_SHIFT);
-    job.buffers[lane] = reinterpret_cast<void*>(place);
+// A descriptor of one kernel.
+inline void hand_kernel(Clerk& clerk, const Taken& taken, u32 blocks) {
+  Job& job = blank(clerk);
+  u32 buffers = taken.control >> 20 & 15, lane = clerk.lane;
+  u64 address = word_of(taken, data_at(lane) % (WINDOW * SLOT));
+  if (lane < buffers) job.buffers[lane] = reinterpret_cast<void*>(address);
+  spread(job.params, word_of(taken, 1), lane,
+         [&](u32 d) { return word_of(taken, data_at(buffers + d) % (WINDOW * SLOT)); });
+  u64 shape = word_of(taken, 5), groups = word_of(taken, 7);
+  if (lane == 0) {
+    job.shape = shape;
+    job.entry = taken.control & 0xffff;
+    job.groups = low(groups);
+    job.block = clerk.block;
+    job.blocks = blocks;
   }
-  spread(job.params, step[3], lane, [&](u32 d) { return step[HEAD + buffers + d]; });
+  await_turn(clerk.ring, taken);
+  hand_over(clerk);
+}
+
+// Unpacks a step of a program.
+inline void unpack(Clerk& clerk, Job& job, const u64* step, u64 address, u32 blocks) {
+  enum : u32 { MEMORY_SHIFT = 56 };
+  u32 buffers = step[0] >> 16 & 15, lane = clerk.lane;
+  // Relative to memory that this walk was told of, or where it is.
+  u64 place = lane < buffers ? step[HEAD + lane] : 0, memory = place >> MEMORY_SHIFT;
+  u64 base = __shfl_sync(0xffffffffu, address, memory ? u32(memory) - 1 : 0);
+  if (memory) place += base - (memory << MEMORY_SHIFT);
+  if (lane < buffers) job.buffers[lane] = reinterpret_cast<void*>(place);
+  // Past the step lies the desk's end at most.
+  spread(job.params, step[3], lane, [&](u32 d) {
+    u32 at = HEAD + buffers + d;
+    return at < high(step[0]) ? step[at] : 0;
+  });
   if (lane == 0) {
     job.shape = step[1];
     job.entry = step[0] & 0xffff;
     job.groups = low(step[2]);
+    // Steps that are independent begin with different blocks.
+    job.block = (clerk.block + blocks - high(step[2]) % blocks) % blocks;
+    job.blocks = blocks;
   }
 }
 
-// Waits until all blocks have come here `times` times, and what they wrote is seen. For one lane,
-// between barriers of its block.
-inline void meet(const Ring& ring, u32 blocks, u32 times) {
-  fence_near();
-  atomicAdd(&ring.shared->met, 1);
-  while (low(look_near(&ring.shared->met)) < blocks * times) {}
-  fence_near();
+// Waits until all blocks have come here `times` times, and what they wrote is there.
+inline void meet(Clerk& clerk, u32 blocks, u32 times) {
+  await_all(clerk);
+  if (clerk.lane == 0) {
+    u32* met = &clerk.ring.shared->met;
+    fence_near();
+    atomicAdd(met, 1);
+    while (low(look_near(met)) < blocks * times) {}
+  }
+  __syncwarp();
 }
 
-// Does the steps of a program, one after the other; the blocks meet where a step needs what others
-// have done. For all workers.
-inline void walk(const Ring& ring, const Frame& frame, Walk& state, u8* memory, u32 block,
-                 u32 blocks) {
-  const u64* program = reinterpret_cast<const u64*>(frame.word[1]);
-  u32 steps = low(frame.word[7]), words = low(frame.word[5]);
-  u32 start = 0, next = 0, meetings = 0, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  for (u32 step = 0; step <= steps; ++step) {
-    if (step > 0) {
-      const Job& job = state.jobs[step % 2];
-      // Steps that are independent begin with different blocks.
-      u32 first = high(state.words[next - start + 2]);
-      next += high(state.words[next - start]);
-      run(job, memory, (block + blocks - first % blocks) % blocks, blocks);
-      barrier(0, WOOTZ_WORKERS);
-      if (step == steps) break;
-    }
+// A descriptor of a program: its steps one after the other. The blocks meet where a step needs
+// what others have done. Says whether they met.
+inline bool hand_program(Clerk& clerk, const Taken& taken, u32 blocks) {
+  const u64* program = reinterpret_cast<const u64*>(word_of(taken, 1));
+  u32 steps = low(word_of(taken, 7)), words = low(word_of(taken, 5)), lane = clerk.lane;
+  u64 address = word_of(taken, data_at(lane) % (WINDOW * SLOT));
+  u32 start = 0, next = 0, meetings = 0;
+  for (u32 step = 0; step < steps; ++step) {
     if (step == 0 || (next + LONGEST > start + CHUNK && start + CHUNK < words)) {
       start = next;
-      for (u32 i = threadIdx.x; i < CHUNK && start + i < words; i += WOOTZ_WORKERS) {
-        state.words[i] = program[start + i];
+      UNROLL for (u32 i = 0; i < CHUNK; i += 32) {
+        if (start + i + lane < words) clerk.desk.words[i + lane] = program[start + i + lane];
       }
-      barrier(0, WOOTZ_WORKERS);
+      __syncwarp();
     }
-    const u64* coming = state.words + (next - start);
-    bool meets = coming[0] >> 24 & 1;
-    meetings += meets;
-    if (warp == 1) unpack(state.jobs[(step + 1) % 2], coming, frame.job.buffers, lane);
-    if (meets && blocks > 1 && threadIdx.x == 0) meet(ring, blocks, meetings);
-    barrier(0, WOOTZ_WORKERS);
+    const u64* coming = clerk.desk.words + (next - start);
+    next += high(coming[0]);
+    Job& job = blank(clerk);
+    unpack(clerk, job, coming, address, blocks);
+    if (step == 0) await_turn(clerk.ring, taken);
+    if (coming[0] >> 24 & 1 && blocks > 1) meet(clerk, blocks, ++meetings);
+    __syncwarp();
+    hand_over(clerk);
   }
+  return meetings > 0;
 }
 
-inline void work(const Ring& ring, u32 block, u32 workers) {
-  __shared__ Frame frame;
-  __shared__ Walk state;
-  __shared__ __align__(16) unsigned char memory[WOOTZ_SCRATCH];
-  u32 n = low(look_near(ring.shared)) + 1;
-  if (threadIdx.x == 0) frame.gone = 0;
+inline void manage(Clerk clerk) {
+  u32 next = low(look_near(clerk.ring.shared)) + 1;
+  if (clerk.lane == 0) clerk.desk.jobs[0].gone = clerk.desk.jobs[1].gone = 0;
+  __syncwarp();
   for (;;) {
-    if (threadIdx.x < 32) take(ring, frame, n, block, threadIdx.x);
-    barrier(0, WOOTZ_WORKERS);
-    if (frame.gone) break;
-    u32 blocks = blocks_of(frame.word[5]);
-    if (blocks > workers) blocks = workers;
-    if (frame.word[3] >> 24 & WALK) {
-      walk(ring, frame, state, memory, block, blocks);
+    Taken taken = take(clerk, next);
+    if (taken.control == 0) break;
+    u32 blocks = blocks_of(word_of(taken, 5));
+    if (blocks > clerk.workers) blocks = clerk.workers;
+    bool met = false;
+    if (taken.control >> 24 & WALK) {
+      met = hand_program(clerk, taken, blocks);
     } else {
-      run(frame.job, memory, block, blocks);
-      barrier(0, WOOTZ_WORKERS);
+      hand_kernel(clerk, taken, blocks);
     }
-    if (threadIdx.x == 0) finish(ring, frame, blocks);
+    finish(clerk, taken, blocks, met);
+    next = taken.last + 1;
   }
-  if (threadIdx.x == 0) atomicAdd(&ring.shared->out, 1);
+  Job& job = blank(clerk);
+  if (clerk.lane == 0) job.gone = 1;
+  __syncwarp();
+  hand_over(clerk);
+  if (clerk.lane == 0) atomicAdd(&clerk.ring.shared->out, 1);
+}
+
+inline void work(const Desk& desk, u8* memory) {
+  for (u32 turn = 0;; ++turn) {
+    barrier(HANDED + turn % 2, CREW);
+    const Job& job = desk.jobs[turn % 2];
+    if (job.gone) break;
+    run(job, memory);
+    arrive(RETURNED + turn % 2, CREW);
+  }
 }
 
 }  // namespace resident
 }  // namespace wootz
 
 extern "C" __global__ void wootz_resident(const __grid_constant__ wootz::resident::Ring ring) {
-  wootz::u32 workers = gridDim.x - 1;
-  if (blockIdx.x > 0) {
-    wootz::resident::work(ring, blockIdx.x - 1, workers);
-  } else if (threadIdx.x < 32) {
-    wootz::resident::serve(ring, threadIdx.x, workers);
+  using namespace wootz::resident;
+  __shared__ Desk desk;
+  __shared__ __align__(16) unsigned char memory[WOOTZ_SCRATCH];
+  wootz::u32 workers = gridDim.x - 1, lane = threadIdx.x % 32;
+  if (blockIdx.x == 0) {
+    if (threadIdx.x < 32) serve(ring, lane, workers);
+  } else if (threadIdx.x < WOOTZ_WORKERS) {
+    work(desk, memory);
+  } else {
+    manage(Clerk{ring, desk, blockIdx.x - 1, workers, lane, 0, 0});
   }
 }

@@ -41,8 +41,8 @@ pub(super) const MEASURES: Measures = Measures {
 const BESIDE: i32 = 3;
 /// Seats at most. The first of them have twice the blocks of `MEASURES`, if there is room.
 const SEATS: usize = 16;
-/// Lanes of a block.
-const LANES_OF_A_BLOCK: u32 = MEASURES.lanes as u32;
+/// Lanes of a block: those that work, and the simd that tells them what.
+const LANES_OF_A_BLOCK: u32 = MEASURES.lanes as u32 + 32;
 /// Registers of a lane, so that other kernels find room beside an instance.
 const REGISTERS: &str = "--maxrregcount=64";
 /// Nanoseconds without work after which an instance leaves.
