@@ -6,15 +6,8 @@ use std::sync::OnceLock;
 /// Kernels that a device may keep resident: small work of them then needs no driver call.
 #[derive(Debug)]
 pub struct Resident {
-    /// Texts with some of the kernels each, which are compiled side by side.
-    pub parts: Vec<Part>,
-}
-
-/// Some of the kernels that stay.
-#[derive(Debug)]
-pub struct Part {
-    /// Their text. The bodies are those of the modules that plans name, so that a kernel gives the
-    /// same bits either way.
+    /// One text with every kernel. The bodies are those of the modules that plans name, so that a
+    /// kernel gives the same bits either way.
     pub module: Module,
     /// The entry points, which are known by their names alone.
     pub entries: Vec<&'static str>,
@@ -32,11 +25,6 @@ impl Resident {
     /// Whether there is something to keep.
     pub(crate) fn is_provided() -> bool {
         PROVIDED.get().is_some()
-    }
-
-    /// The entry points of all parts.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &'static str> {
-        self.parts.iter().flat_map(|part| &part.entries).copied()
     }
 
     /// What was provided.

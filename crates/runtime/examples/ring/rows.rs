@@ -3,7 +3,7 @@
 use crate::small;
 use std::sync::OnceLock;
 use wootz_runtime::{
-    Body, Buffer, Device, Grid, Kernel, Module, Part, Plan, Resident, Result, Source, Stream,
+    Body, Buffer, Device, Grid, Kernel, Module, Plan, Resident, Result, Source, Stream,
 };
 
 /// The rows of a softmax that everybody is measured by.
@@ -37,21 +37,16 @@ fn softmax() -> &'static Module {
 }
 
 pub fn resident() -> Resident {
-    let small = Part {
-        module: Module::new(small::small().text()),
+    let text = small::small().text().to_owned() + &without_includes(SOFTMAX);
+    Resident {
+        module: Module::new(text),
         entries: vec![
             "small_add",
             "small_count_up",
             "small_reverse",
             "small_stray",
+            ENTRY,
         ],
-    };
-    let softmax = Part {
-        module: Module::new(softmax().text()),
-        entries: vec![ENTRY],
-    };
-    Resident {
-        parts: vec![small, softmax],
     }
 }
 

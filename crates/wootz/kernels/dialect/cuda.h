@@ -366,11 +366,9 @@ template <typename Params> struct Held<Params, true> { typedef const Params type
 #define OUT(index, type)                               \
   type* b##index = static_cast<type*>(buffers[index]); \
   __builtin_assume(__isGlobal(b##index));
-#define RESIDENT_ENTRY(name)                                                          \
-  extern "C" __device__ __noinline__ void name(wootz::Place at, void* const* buffers, \
-                                               const void* given)
 #define ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)                       \
-  RESIDENT_ENTRY(name) {                                                                 \
+  extern "C" __device__ __noinline__ void name(wootz::Place at, void* const* buffers,    \
+                                               const void* given) {                      \
     BUFFERS                                                                              \
     wootz::Held<Params, sizeof(Params) <= 64>::type params =                             \
         *static_cast<const Params*>(given);                                              \

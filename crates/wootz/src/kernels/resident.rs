@@ -5,7 +5,7 @@ use super::{
     Fold, Gives, Id, Instance, Pointwise, Reduce, RowOp, RowStep, RowWay, Rows, Step, Team,
 };
 use crate::DType;
-use wootz_runtime::{Module, Part, Resident};
+use wootz_runtime::{Module, Resident};
 
 /// Ops element by element, with their operands.
 const POINTWISE: &[(usize, &[&str])] = &[
@@ -84,21 +84,16 @@ fn is_small(id: &Id) -> bool {
     }
 }
 
-/// The kernels, in texts that a compiler is through with in a second or two.
+/// The kernels in one text.
 pub(super) fn resident() -> Resident {
-    const TOGETHER: usize = 8;
-    let part = |ids: &[Id]| {
-        let instances: Vec<Instance> = ids.iter().map(|id| id.instance()).collect();
-        Part {
-            module: Module::new(super::module(&instances)),
-            entries: instances
-                .into_iter()
-                .map(|instance| &*instance.name.leak())
-                .collect(),
-        }
-    };
-    let parts = residents().chunks(TOGETHER).map(part).collect();
-    Resident { parts }
+    let instances: Vec<Instance> = residents().into_iter().map(Id::instance).collect();
+    Resident {
+        module: Module::new(super::module(&instances)),
+        entries: instances
+            .into_iter()
+            .map(|instance| &*instance.name.leak())
+            .collect(),
+    }
 }
 
 #[cfg(test)]
@@ -106,21 +101,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn residents_are_of_the_catalogue_and_in_their_text_once() {
+    fn residents_are_of_the_catalogue_and_in_one_text_once() {
         let all: Vec<Id> = super::super::modules().concat();
         for id in residents() {
             assert!(all.contains(&id), "{id:?}");
         }
-        for Part { module, entries } in resident().parts {
-            let text = module.text();
-            assert_eq!(
-                text.matches("struct Place {").count(),
-                4,
-                "one for each platform"
-            );
-            for entry in entries {
-                assert_eq!(text.matches(&format!("ENTRY({entry}, ")).count(), 1);
-            }
+        let resident = resident();
+        let text = resident.module.text();
+        assert_eq!(
+            text.matches("struct Place {").count(),
+            4,
+            "one for each platform"
+        );
+        for entry in &resident.entries {
+            assert_eq!(text.matches(&format!("ENTRY({entry}, ")).count(), 1);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use cudarc::driver::sys::{
     CUDA_KERNEL_NODE_PARAMS_v1, CUcontext, CUdevice, CUdeviceptr, CUevent, CUfunction, CUgraph,
-    CUgraphExec, CUgraphNode, CUlinkState, CUmemPoolProps, CUmemoryPool, CUmodule, CUstream, culib,
+    CUgraphExec, CUgraphNode, CUmemPoolProps, CUmemoryPool, CUmodule, CUstream, culib,
     is_culib_present,
 };
 use std::{
@@ -127,13 +127,6 @@ functions! {
     upload "cuMemcpyHtoDAsync_v2" (to: CUdeviceptr, from: *const c_void, bytes: usize, stream: CUstream);
     download "cuMemcpyDtoHAsync_v2" (to: *mut c_void, from: CUdeviceptr, bytes: usize, stream: CUstream);
     load_module "cuModuleLoadData" (out: *mut CUmodule, image: *const c_void);
-    link_begin "cuLinkCreate_v2" (count: u32, options: *mut u32, values: *mut *mut c_void, out: *mut CUlinkState);
-    link_add "cuLinkAddData_v2" (
-        state: CUlinkState, kind: u32, part: *mut c_void, bytes: usize, name: *const c_char,
-        count: u32, options: *mut u32, values: *mut *mut c_void
-    );
-    link_end "cuLinkComplete" (state: CUlinkState, image: *mut *mut c_void, bytes: *mut usize);
-    link_over "cuLinkDestroy" (state: CUlinkState);
     find_function "cuModuleGetFunction" (out: *mut CUfunction, module: CUmodule, name: *const c_char);
     set_function "cuFuncSetAttribute" (function: CUfunction, attribute: u32, value: i32);
     function_attribute "cuFuncGetAttribute" (out: *mut i32, attribute: u32, function: CUfunction);

@@ -3,7 +3,6 @@
 use super::{
     driver::{Failure, Handle},
     gpu::Gpu,
-    link::link,
     nvrtc::{OPTIONS, Refusal, nvrtc},
 };
 use crate::{
@@ -16,15 +15,7 @@ use crate::{
     plan::Grid,
 };
 use cudarc::driver::sys::{CUfunc_st, CUmod_st};
-use std::{
-    ffi::CString,
-    ptr,
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-};
-
-/// What makes an image that is linked with others.
-const LINKED: &str = "--relocatable-device-code=true";
+use std::{ffi::CString, ptr};
 
 /// The compiled kernels of one device.
 pub(super) struct Kernels {
@@ -60,27 +51,25 @@ impl Kernels {
         }
         self.functions.get_or_compile(key, || {
             let (text, entry) = (source.module.text(), source.entry);
-            let compile = || self.module(gpu, &[text], entry, &[]);
+            let compile = || self.module(gpu, text, entry, &[]);
             let module = self.modules.get_or_compile(source.module.hash(), compile)?;
             let handle = find(gpu, *module, entry)?;
             gpu.attempt(Function::new(gpu, handle))
         })
     }
 
-    /// The module of these texts, from disk if it is there; compiled for `entry`, with `options`
-    /// besides those of the dialect.
+    /// The module of `text`, from disk if it is there; compiled for `entry`, with `options` besides
+    /// those of the dialect.
     fn module(
         &self,
         gpu: &Gpu,
-        texts: &[&str],
+        text: &str,
         entry: &'static str,
         options: &[&str],
     ) -> Result<Handle<CUmod_st>> {
         let target = format!("sm_{}", self.capability);
-        let apart: &[&str] = if texts.len() > 1 { &[LINKED] } else { &[] };
-        let options = [OPTIONS, options, apart].concat();
-        let asked = options.join(" ");
-        let parts = texts.iter().copied().chain([&*target, &*asked]);
+        let options = [OPTIONS, options].concat();
+        let parts = [text, &target, &options.join(" ")];
         let key = fingerprint(parts.map(str::as_bytes));
         if let Some(image) = self.kept.get(key) {
             match load(gpu, &image) {
@@ -88,63 +77,22 @@ impl Kernels {
                 outcome => return gpu.attempt(outcome),
             }
         }
-        let image = match texts {
-            [text] => self.compile(gpu, text, entry, &options)?,
-            _ => {
-                let parts = self.compile_all(gpu, texts, entry, &options)?;
-                // A compile may have taken this thread elsewhere.
-                gpu.enter()?;
-                gpu.attempt(link(gpu.driver, &parts))?
-            }
-        };
+        let image = self.compile(gpu, text, entry, &options)?;
         let module = gpu.attempt(load(gpu, &image))?;
         self.kept.put(key, &image);
         Ok(module)
     }
 
-    /// A kernel that is no plan's, of one text or of several that are linked.
+    /// A kernel that is no plan's.
     pub(super) fn own(
         &self,
         gpu: &Gpu,
-        texts: &[&str],
+        text: &str,
         entry: &'static str,
         options: &[&str],
     ) -> Result<Handle<CUfunc_st>> {
-        let module = self.module(gpu, texts, entry, options)?;
+        let module = self.module(gpu, text, entry, options)?;
         find(gpu, module, entry)
-    }
-
-    /// Compiles texts side by side, and leaves half of the machine to others.
-    fn compile_all(
-        &self,
-        gpu: &Gpu,
-        texts: &[&str],
-        entry: &'static str,
-        options: &[&str],
-    ) -> Result<Vec<Vec<u8>>> {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut compiled = vec![];
-            // Relaxed: a text is one thread's, whoever takes it.
-            while let index = next.fetch_add(1, Ordering::Relaxed)
-                && let Some(text) = texts.get(index)
-            {
-                compiled.push((index, self.compile(gpu, text, entry, options)?));
-            }
-            Ok(compiled)
-        };
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let threads = (cores / 2).clamp(1, texts.len());
-        let mut compiled = thread::scope(|scope| {
-            let threads: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mut all = work()?;
-            for thread in threads {
-                all.extend(thread.join().expect("a compile does not panic")?);
-            }
-            Ok::<_, Error>(all)
-        })?;
-        compiled.sort_by_key(|(index, _)| *index);
-        Ok(compiled.into_iter().map(|(_, image)| image).collect())
     }
 
     fn compile(

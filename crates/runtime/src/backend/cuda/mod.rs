@@ -86,7 +86,6 @@ mod graph;
 mod kernels;
 mod lane;
 mod launch;
-mod link;
 mod maps;
 mod marks;
 mod nvrtc;

@@ -13,7 +13,7 @@ use crate::{
     },
     error::Result,
     module::Source,
-    resident::{Part, Residence, Resident, Submission},
+    resident::{Residence, Resident, Submission},
     ring::{EPOCH_SHIFT, GONE, Measures, SLOT, SLOTS},
 };
 use cudarc::driver::sys::{CUdeviceptr, CUfunc_st, CUstream_st};
@@ -43,8 +43,9 @@ const BESIDE: i32 = 3;
 const SEATS: usize = 16;
 /// Lanes of a block: those that work, and the simd that tells them what.
 const LANES_OF_A_BLOCK: u32 = MEASURES.lanes as u32 + 32;
-/// Registers of a lane, so that other kernels find room beside an instance.
-const REGISTERS: &str = "--maxrregcount=64";
+/// How its text is compiled: with few registers, so that other kernels find room beside an instance;
+/// and so that it reads what others wrote where they wrote it, in L2 (`README.md`, on fences).
+const OPTIONS: &[&str] = &["--maxrregcount=64", "--ptxas-options=-dlcm=cg"];
 /// Nanoseconds without work after which an instance leaves.
 const IDLE: u64 = 1_000_000;
 /// Nanoseconds after which an instance asks to be replaced.
@@ -216,22 +217,10 @@ impl Executor {
     }
 }
 
-/// The texts of the resident kernel: those of its parts, the walk after the first of them.
-fn texts(resident: &Resident) -> Vec<String> {
-    let part = |part: &Part| format!("#define WOOTZ_RESIDENT\n{}", part.module.text());
-    let mut texts: Vec<String> = resident.parts.iter().map(part).collect();
-    if let Some(first) = texts.first_mut() {
-        first.push_str(&walk(resident));
-    }
-    texts
-}
-
-/// The kernel that walks the ring, for a text with what its dialect has.
-fn walk(resident: &Resident) -> String {
-    let mut text = String::new();
-    for entry in resident.parts.iter().skip(1).flat_map(|part| &part.entries) {
-        let _ = writeln!(text, "RESIDENT_ENTRY({entry});");
-    }
+/// The text of the resident kernel.
+fn text(resident: &Resident) -> String {
+    let mut text = "#define WOOTZ_RESIDENT\n".to_owned();
+    text.push_str(resident.module.text());
     let Measures { lanes, scratch, .. } = MEASURES;
     for (name, value) in [
         ("SLOTS", SLOTS),
@@ -241,7 +230,7 @@ fn walk(resident: &Resident) -> String {
         let _ = writeln!(text, "#define WOOTZ_{name} {value}");
     }
     text.push_str("#define WOOTZ_ENTRIES");
-    for (index, entry) in resident.entries().enumerate() {
+    for (index, entry) in resident.entries.iter().enumerate() {
         let _ = write!(text, " RESIDENT({index}, {entry})");
     }
     text.push('\n');
@@ -255,16 +244,14 @@ impl Ready {
             return Err("the device does not write and await words by itself".to_owned());
         }
         let entries: FxHashMap<&'static str, u16> = (0u16..)
-            .zip(resident.entries())
-            .map(|(index, entry)| (entry, index))
+            .zip(&resident.entries)
+            .map(|(index, entry)| (*entry, index))
             .collect();
         let words = |error: crate::Error| error.to_string();
         gpu.enter().map_err(words)?;
-        let texts = texts(resident);
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let function = gpu
             .kernels
-            .own(gpu, &texts, "wootz_resident", &[REGISTERS])
+            .own(gpu, &text(resident), "wootz_resident", OPTIONS)
             .map_err(words)?;
         let made = Ready::around(gpu, function, entries);
         if made.as_ref().is_ok_and(|ready| ready.seats.is_empty()) {
