@@ -237,17 +237,19 @@ impl Queue for CudaQueue {
         timeline: &'static Timeline,
     ) -> Result<Option<Progress>> {
         self.lane.serve(timeline);
-        let sent = self.send_whole(run, timeline)?;
-        match sent {
+        let failed = match self.send_whole(run, timeline)? {
             Sent::Rung(ticket) => return Ok(Some(Progress::Running(ticket))),
             Sent::Not if !self.gpu.executor.way().takes_graphs() => return Ok(None),
-            Sent::Not | Sent::Failed(_) => self.enter_stream()?,
-        }
+            Sent::Not => None,
+            Sent::Failed(ticket) => Some(ticket),
+        };
         let costs = run.steps().iter().map(|step| expected(step.cost));
         self.lane.expects(costs.sum());
-        // SAFETY: passed on from the caller.
-        let launched = unsafe { self.graphs.launch(self.gpu, self.lane.stream, run) };
-        let Sent::Failed(ticket) = sent else {
+        let launched = self.enter_stream().and_then(|()| {
+            // SAFETY: passed on from the caller.
+            unsafe { self.graphs.launch(self.gpu, self.lane.stream, run) }
+        });
+        let Some(ticket) = failed else {
             return Ok(launched?.then(|| Progress::Running(self.issue(timeline))));
         };
         let launched = launched.and_then(|launched| {
