@@ -235,6 +235,11 @@ impl Producer {
         Producer { next: 1 }
     }
 
+    /// The sequence number of the next slot.
+    pub fn next(&self) -> u32 {
+        self.next
+    }
+
     /// Which slots the next `count` would take.
     pub fn next_slots(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
         let next = self.next as usize;

@@ -29,9 +29,10 @@ enum : u32 { TIRED = 1, LEAVING = 2, GONE = 4, EPOCH_SHIFT = 3 };
 
 // What the blocks of one ring share, in device memory. It outlives every instance.
 struct Shared {
-  u32 done;  // the sequence number that is done last
-  u32 left;  // the epoch of the last instance that left
-  u32 pad[30];
+  u32 done;    // the sequence number that is done last
+  u32 left;    // the epoch of the last instance that left
+  u64 ticket;  // that of the last work that is done
+  u32 pad[28];
   u32 count;  // blocks that have done their part of the open descriptor
   u32 out;    // blocks that have seen `left`
   u32 pad_of_count[30];
@@ -48,6 +49,7 @@ struct Ring {
   u64 idle;          // nanoseconds without work after which it leaves
   u64 residence;     // nanoseconds after which it asks to be replaced
   u32 epoch;         // the number of this instance
+  u32 first;         // the sequence number before which descriptors that are not done are void
 };
 
 // Far is host memory, near is device memory. None of these loads is served from L1.
@@ -170,7 +172,13 @@ inline bool attend(const Ring& ring, Post& post, u32 lane) {
 // Says that it is there too long, or leaves when it was idle for long. Says whether it leaves.
 inline bool leaves(const Ring& ring, Post& post, u32 lane) {
   u64 time = clock_ns();
-  if (post.next != post.seen || low(look_near(ring.shared)) != post.next - 1) post.busy = time;
+  if (post.next != post.seen || low(look_near(ring.shared)) != post.next - 1) {
+    post.busy = time;
+  } else if (lane == 0) {
+    // Words of blocks that finished one after the other may have come to the host the other way
+    // round.
+    put_far(ring.word, look_near(&ring.shared->ticket));
+  }
   post.seen = post.next;
   if (time - post.started > ring.residence && !(post.says & TIRED)) {
     post.says |= TIRED;
@@ -203,6 +211,10 @@ inline void serve(const Ring& ring, u32 lane, u32 workers) {
   enum : u32 { LOOKS = 16 };  // between checks whether to leave
   u64 now = clock_ns();
   u32 next = low(look_near(ring.shared)) + 1;
+  if (reached(ring.first, next + 1)) {
+    next = ring.first;
+    if (lane == 0) put_near(&ring.shared->done, next - 1);
+  }
   Post post = {next, next, u64(ring.epoch) << EPOCH_SHIFT, now, now};
   // One look at a time: those of one place wait for each other, and slow the host's way here.
   for (u32 turn = 1;; ++turn) {
@@ -325,6 +337,7 @@ inline void finish(Clerk& clerk, const Taken& taken, u32 blocks, bool met) {
         fence_near();
       }
       put_far(ring.word, ticket);
+      put_near(&ring.shared->ticket, ticket);
       put_near(&ring.shared->done, taken.last);
     }
   }

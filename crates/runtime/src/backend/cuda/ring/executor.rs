@@ -99,7 +99,7 @@ struct Arguments {
     idle: u64,
     residence: u64,
     epoch: u32,
-    pad: u32,
+    first: u32,
 }
 
 impl Executor {
@@ -341,13 +341,15 @@ impl Ready {
         self.seats[seat].holder.store(0, Ordering::Release);
     }
 
-    /// Starts instance `epoch` of a lane's ring. The device's context is current.
+    /// Starts instance `epoch` of a lane's ring, for which descriptors before `first` are void. The
+    /// device's context is current.
     pub(super) fn start(
         &self,
         gpu: &Gpu,
         lane: &Lane,
         seat: usize,
         epoch: u32,
+        first: u32,
     ) -> Result<(), Failure> {
         let own = |size: usize, from: CUdeviceptr| from + (lane.index * size) as CUdeviceptr;
         let mut arguments = Arguments {
@@ -360,7 +362,7 @@ impl Ready {
             idle: IDLE,
             residence: RESIDENCE,
             epoch,
-            pad: 0,
+            first,
         };
         let mut pointers: [*mut c_void; 1] = [(&raw mut arguments).cast()];
         let Seat { stream, blocks, .. } = &self.seats[seat];

@@ -29,7 +29,10 @@ pub(super) struct Ring {
     /// Slots of requests to leave that no ticket stands for yet: the next one published does, since
     /// its work is done only after they were passed.
     requests: SmallVec<[usize; 2]>,
-    /// An instance did not start: what was published and not begun never will be.
+    /// Slots before this one that are not done hold what is void: it was published, and then there
+    /// was no instance for it.
+    first: u32,
+    /// An instance did not start, and nor will others.
     dead: bool,
 }
 
@@ -105,6 +108,7 @@ impl Ring {
             presence: Presence::default(),
             tickets: [Ticket::ZERO; SLOTS],
             requests: SmallVec::new(),
+            first: 0,
             dead: false,
         }
     }
@@ -141,6 +145,8 @@ impl Ring {
         let taken = !self.presence.is_away(says) || self.start(gpu, lane, small.ready);
         if taken {
             lane.rang(ticket);
+        } else {
+            self.first = self.producer.next();
         }
         (ticket, taken)
     }
@@ -152,9 +158,14 @@ impl Ring {
         let Some(seat) = ready.take(gpu, lane, epoch) else {
             return false;
         };
+        // What is so far back is done, so numbers need not be compared across a wrap.
+        let oldest = self.producer.next().wrapping_sub(SLOTS as u32);
+        if self.first.wrapping_sub(oldest) > SLOTS as u32 {
+            self.first = oldest;
+        }
         let started = gpu
             .enter()
-            .and_then(|()| gpu.attempt(ready.start(gpu, lane, seat, epoch)));
+            .and_then(|()| gpu.attempt(ready.start(gpu, lane, seat, epoch, self.first)));
         if let Err(error) = started {
             eprintln!("wootz: an executor did not start, so its stream launches: {error}");
             ready.give_back(seat);
