@@ -19,13 +19,14 @@ pub const VARIABLES: &str = "\
 Environment:
   WOOTZ_THREADS    threads that share a large op on the CPU [default: every core; 1 to measure]
   WOOTZ_CPU        instruction set on the CPU: portable, neon, avx2, avx512 [default: the widest]
-  WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, graph, ring [default: graph]
+  WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, graph, ring [default: auto]
   WOOTZ_CUDA_PATH  where the CUDA toolkit is, if it is not found
   NO_COLOR         set to anything: no colours";
 
 /// The ways of `WOOTZ_SUBMIT`, a line each.
 pub const SUBMISSIONS: &str = "\
-  auto    recorded graphs whole, small ops to a kernel that stays on the device, others launched
+  auto    small ops, and recorded graphs of them, to a kernel that stays on the device; other
+          graphs whole, other ops launched
   launch  each op launched by itself, those of a recorded graph too
   graph   recorded graphs whole, other ops launched
   ring    small ops to a kernel that stays on the device, even where auto would not";

@@ -37,14 +37,13 @@ impl Resident {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum Submission {
-    /// Recorded graphs whole; of other plans small ones through the ring where it is welcome, the
-    /// rest by launches.
+    /// Small plans, and recorded graphs of such, through the ring where it is welcome; other graphs
+    /// whole, and other plans by launches.
+    #[default]
     Auto,
     /// Each plan by a launch, those of a recorded graph too.
     Launch,
-    /// Recorded graphs whole, other plans by launches. The default until the kernels of the library
-    /// have gone through the ring as long as through launches.
-    #[default]
+    /// Recorded graphs whole, other plans by launches.
     Graph,
     /// Small plans through the ring, also where `Auto` would keep off it.
     Ring,

@@ -336,6 +336,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_group_has_its_rows_to_itself() {
+        for rows in [1, 7, 64, 1000] {
+            for length in [1, 24, 100, 1024, 5000] {
+                let way = RowWay::choose(DType::F32, [rows, length], true);
+                let part = way.part([rows, length], 4) as usize;
+                let (groups, bytes) = (way.groups(rows), 4 * rows * length);
+                assert!(part * groups >= bytes && part * (groups - 1) < bytes);
+                assert!(part.is_multiple_of(4 * length), "whole rows: {way:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_way_covers_its_row() {
         for &dtype in DType::FLOATS {
             let all = RowWay::all(dtype);
