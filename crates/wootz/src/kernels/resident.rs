@@ -12,16 +12,15 @@ const POINTWISE: &[(usize, &[&str])] = &[
     (
         1,
         &[
-            "Exp", "Log", "Sqrt", "Rsqrt", "Recip", "Tanh", "Sigmoid", "Erf", "Gelu", "GeluTanh",
-            "Silu", "Relu", "Abs", "Neg", "Copy", "Clamp",
+            "Exp", "Sqrt", "Rsqrt", "Recip", "Tanh", "Sigmoid", "Gelu", "GeluTanh", "Silu", "Relu",
+            "Abs", "Neg", "Copy", "Clamp",
         ],
     ),
-    (
-        2,
-        &["Add", "Sub", "Mul", "Div", "Maximum", "Minimum", "Pow"],
-    ),
+    (2, &["Add", "Sub", "Mul", "Div", "Maximum", "Minimum"]),
     (3, &["Where"]),
 ];
+/// Those that are resident for operands in any layout.
+const STRIDED: &[&str] = &["Copy", "Add", "Mul"];
 const ROWS: &[RowOp] = &[
     RowOp::Softmax,
     RowOp::LogSoftmax,
@@ -71,11 +70,12 @@ pub fn residents() -> Vec<Id> {
 }
 
 /// Whether small work asks for it: none has so many elements that counting takes 64 bits, or rows of
-/// which a lane holds much. Rows that are moved one by one, and norms of the shortest, are left
-/// out: each takes a compiler seconds.
+/// which a lane holds much. Rows that are moved one by one, norms of the shortest, and most of what
+/// goes element by element in no order of memory, are left out: each takes a compiler long, and
+/// all of them make one text.
 fn is_small(id: &Id) -> bool {
     match id {
-        Id::Pointwise(id) => !id.wide,
+        Id::Pointwise(id) => !id.wide && (id.vector > 1 || STRIDED.contains(&id.op)),
         Id::Rows(Rows { op, way, .. }) => {
             let few = (1..=RowWay::HELD_OF_FEW).contains(&(way.packs * way.vector));
             few && way.vector > 1 && !(op.is_norm() && way.team == Team::Lanes(8))

@@ -85,7 +85,7 @@ impl Ring {
         if ring.dead {
             return None;
         }
-        let says = lane.say.read();
+        let says = ring.settled(gpu, lane, lane.say.read());
         let mut away = ring.presence.is_away(says);
         if let Some(epoch) = ring.presence.tired(says)
             && ring.needed_for(1, lane) == Ticket::ZERO
@@ -140,7 +140,7 @@ impl Ring {
     ) -> (Ticket, bool) {
         let ticket = timeline.issue();
         self.publish(&small.frame, ticket);
-        let says = look_after(lane.say.atomic());
+        let says = self.settled(gpu, lane, look_after(lane.say.atomic()));
         // It may have left between `attend` and the publication.
         let taken = !self.presence.is_away(says) || self.start(gpu, lane, small.ready);
         if taken {
@@ -151,7 +151,19 @@ impl Ring {
         (ticket, taken)
     }
 
-    /// Starts the next instance, behind the last one if that is still there.
+    /// What the executor says once it knows whether it leaves: it is about to, and finds out within
+    /// microseconds. The next instance is not to stand behind one that goes on: in the driver's
+    /// queues others may stand behind it, whose work that one may come to wait for.
+    fn settled(&self, gpu: &Gpu, lane: &Lane, mut says: u64) -> u64 {
+        let leaving = |says| self.presence.is_away(says) && !self.presence.is_gone(says);
+        while leaving(says) && !gpu.is_gone() {
+            std::hint::spin_loop();
+            says = lane.say.read();
+        }
+        says
+    }
+
+    /// Starts the next instance. The last one has left, or was asked to.
     #[cold]
     fn start(&mut self, gpu: &Gpu, lane: &Lane, ready: &Ready) -> bool {
         let epoch = self.presence.epoch() + 1;
