@@ -1,10 +1,10 @@
-//! Where compiled kernels are kept between runs.
+//! Where compiled kernels, and what was measured, are kept between runs.
 
 use std::path::PathBuf;
 
 /// The folder for compiled kernels: `WOOTZ_CACHE`, or the system's place for caches. None when
 /// there is no home: code is not loaded from folders that others can write.
-pub(crate) fn folder() -> Option<PathBuf> {
+pub fn folder() -> Option<PathBuf> {
     folder_of(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
 }
 

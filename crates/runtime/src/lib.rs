@@ -7,10 +7,6 @@
 
 mod backend;
 mod buffer;
-#[cfg(any(
-    feature = "emulated",
-    all(not(loom), any(target_os = "linux", target_os = "macos", windows))
-))]
 mod cache;
 mod caps;
 pub mod crew;
@@ -49,13 +45,14 @@ mod waiters;
 pub use backend::emulated;
 pub use backend::null;
 pub use buffer::{Buffer, RawMemory};
+pub use cache::folder as cache_folder;
 pub use caps::{Caps, Family};
 pub use device::Device;
 pub use error::{Error, Result, StreamName};
 pub use event::Event;
 pub use graph::{Bare, Calls, Graph};
 pub use module::{Module, Source};
-pub use plan::{Access, Body, Call, Grid, Kernel, NativeFn, Parts, Plan};
+pub use plan::{Access, Body, Call, ForeignCall, ForeignFn, Grid, Kernel, NativeFn, Parts, Plan};
 pub use resident::{Residence, Resident, Submission};
 pub use stream::Stream;
 pub use tensor_map::TensorMap;

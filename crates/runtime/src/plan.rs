@@ -58,6 +58,37 @@ pub enum Body {
     Native(NativeFn),
     /// An entry point in source form, for GPUs and the emulator.
     Source(Source),
+    /// A call of another library, which enqueues its work on the device's own stream.
+    Foreign(ForeignFn),
+}
+
+/// A call of another library: enqueues the plan's work, in order, and returns. It is called with the
+/// device current on the thread. An error is in the library's words.
+///
+/// # Safety
+/// The call's parameters and addresses must be those that the plan's builder made, each address
+/// valid on the device for the bytes and the access of its binding.
+pub type ForeignFn = unsafe fn(call: &ForeignCall<'_>) -> Result<(), String>;
+
+/// What a foreign call is given.
+#[derive(Debug)]
+pub struct ForeignCall<'a> {
+    /// The bytes of the parameter struct, aligned to 16.
+    pub params: &'a [u8],
+    /// Where each binding starts, as the device addresses it.
+    pub addresses: &'a [u64],
+    /// The device's own stream: on CUDA a `CUstream`.
+    pub stream: *mut std::ffi::c_void,
+}
+
+impl ForeignCall<'_> {
+    /// The parameters as the struct that the plan was built with.
+    ///
+    /// # Panics
+    /// If the plan was built with a struct of another size.
+    pub fn params<P: bytemuck::Pod>(&self) -> &P {
+        bytemuck::from_bytes(self.params)
+    }
 }
 
 /// A kernel for the CPU: does the units of `call.units`.

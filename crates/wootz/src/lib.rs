@@ -27,10 +27,13 @@ mod graph;
 pub mod kernels;
 mod layout;
 pub mod ops;
+pub mod path;
 pub mod reference;
 pub mod safetensors;
 pub mod table;
 mod tensor;
+pub mod tuning;
+pub mod vendor;
 
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};

@@ -8,6 +8,7 @@ use crate::{
     kernels,
     reference::{self, Array},
     table::{Bench, Benches, Row},
+    vendor,
 };
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan, Stream};
 
@@ -216,6 +217,9 @@ impl Product<'_> {
         if out.count() == 0 {
             return Ok(out);
         }
+        if self.vendor(op, stream, &out)? {
+            return Ok(out);
+        }
         if runs_source(stream.device()) {
             self.run_source(stream, &out)?;
             return self.blend.of(op, stream, out);
@@ -288,6 +292,28 @@ impl Product<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Lets a vendor's library compute the product, where that is the way to take.
+    fn vendor(&self, op: &'static str, stream: &Stream, out: &Tensor) -> Result<bool> {
+        let ((a, left), (b, right), Blend { alpha, added, .. }) = (&self.a, &self.b, self.blend);
+        // On the CPU what is added is in the result already.
+        let added = added.map(|(beta, added)| match runs_source(stream.device()) {
+            true => (beta, added),
+            false => (beta, out),
+        });
+        if added.is_some_and(|(_, x)| x.shape() != out.shape() || !x.layout().is_contiguous()) {
+            return Ok(false);
+        }
+        let product = vendor::Product {
+            a: (a, left),
+            b: (b, right),
+            bias: self.bias,
+            alpha,
+            added,
+            out,
+        };
+        vendor::take(op, stream, &product)
     }
 
     fn params(&self, dtype: DType) -> Params {

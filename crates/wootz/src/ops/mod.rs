@@ -83,13 +83,13 @@ use wootz_runtime::{Device, Family, Plan, Stream};
 ///
 /// # Safety
 /// As for [`Stream::submit`].
-unsafe fn submit(stream: &Stream, plan: &Plan<'_>) -> Result<()> {
+pub(crate) unsafe fn submit(stream: &Stream, plan: &Plan<'_>) -> Result<()> {
     // SAFETY: passed on from the caller.
     unsafe { stream.submit(plan) }.map_err(Error::from)
 }
 
 /// Whether a device runs kernels in source form, rather than functions of this process.
-fn runs_source(device: Device) -> bool {
+pub(crate) fn runs_source(device: Device) -> bool {
     !matches!(device.caps().family, Family::Cpu | Family::Null)
 }
 

@@ -14,7 +14,7 @@ use crate::{
     buffer::{Buffer, RawMemory},
     error::{Error, Result},
     graph::{Calls, Run},
-    plan::Plan,
+    plan::{Body, ForeignCall, ForeignFn, Plan},
     stream::StreamShared,
     sync::Spin,
     timeline::{Ticket, Timeline},
@@ -196,6 +196,10 @@ impl CudaQueue {
     /// # Safety
     /// As for [`Stream::submit`](crate::Stream::submit).
     unsafe fn launch(&self, plan: &Plan<'_>) -> Result<()> {
+        if let Body::Foreign(function) = plan.kernel.body {
+            // SAFETY: passed on from the caller.
+            return unsafe { self.call(plan, function) };
+        }
         let (gpu, stream) = (self.gpu, self.lane.stream);
         let Some(launch) = Launch::of(gpu, plan.kernel, plan.grid, plan.scratch)? else {
             return Ok(());
@@ -204,6 +208,26 @@ impl CudaQueue {
         // SAFETY: passed on from the caller.
         gpu.attempt(unsafe {
             launch.launch(gpu, stream, addresses(plan), &plan.maps, &plan.params)
+        })
+    }
+
+    /// Lets another library enqueue the work of a plan.
+    ///
+    /// # Safety
+    /// As for [`Stream::submit`](crate::Stream::submit).
+    unsafe fn call(&self, plan: &Plan<'_>, function: ForeignFn) -> Result<()> {
+        let addresses: SmallVec<[CUdeviceptr; 8]> = addresses(plan).collect();
+        let call = ForeignCall {
+            params: plan.params.bytes(),
+            addresses: &addresses,
+            stream: self.lane.stream.0.cast(),
+        };
+        // SAFETY: the caller vouches that bindings and parameters are the function's; the context
+        // is current, since the stream was entered.
+        unsafe { function(&call) }.map_err(|message| Error::Driver {
+            device: self.gpu.identity.name.clone(),
+            call: plan.kernel.name,
+            message,
         })
     }
 }

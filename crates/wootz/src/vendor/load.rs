@@ -1,0 +1,41 @@
+//! Finding a library that may be there.
+
+use libloading::Library;
+use std::path::PathBuf;
+
+/// The first of the libraries `names` that can be loaded: from the file that `variable` names if it
+/// is set, else from where the system looks, else from `folders`. The error says what was tried.
+pub(super) fn load(
+    variable: &str,
+    names: &[&str],
+    folders: &[PathBuf],
+) -> Result<(Library, String), String> {
+    let named = std::env::var_os(variable).filter(|name| !name.is_empty());
+    let candidates: Vec<PathBuf> = match named {
+        Some(named) => vec![PathBuf::from(named)],
+        None => {
+            let anywhere = names.iter().map(PathBuf::from);
+            let inside = folders
+                .iter()
+                .flat_map(|folder| names.iter().map(|name| folder.join(name)));
+            anywhere
+                .chain(inside.filter(|path| path.is_file()))
+                .collect()
+        }
+    };
+    for path in &candidates {
+        // SAFETY: loads a library that the user installed or named, as the loader does; its
+        // initialisers are its maker's.
+        if let Ok(library) = unsafe { Library::new(path) } {
+            return Ok((library, path.display().to_string()));
+        }
+    }
+    let tried: Vec<String> = candidates
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    Err(format!(
+        "none of {} can be loaded; {variable} names a file",
+        tried.join(", ")
+    ))
+}
