@@ -54,6 +54,7 @@ pub enum Command {
     Check(Check),
     Bench(Bench),
     Scale(Scale),
+    Tune(Tune),
     Completions(Completions),
     Man(Man),
     #[command(hide = true)]
@@ -83,6 +84,7 @@ pub struct Info {
   wootz check
   wootz check --op softmax --device cpu
   wootz check --json > check.jsonl
+  wootz check --op matmul --against vendor
 
 JSON, one object per line: op, device, dtype, cases, failed, worst (null when beyond any bound)."))]
 pub struct Check {
@@ -95,6 +97,10 @@ pub struct Check {
     /// Print one JSON object per op and element type
     #[arg(long)]
     pub json: bool,
+    /// Compare matrix products with the vendor's instead: worst and typical errors of both,
+    /// against f64, over shapes and ranges of values
+    #[arg(long, value_name = "PATH", value_parser = ["vendor"], conflicts_with = "json")]
+    pub against: Option<String>,
 }
 
 /// Measures ops against the limit of this machine.
@@ -212,6 +218,31 @@ pub struct Scale {
     /// Draw throughput and efficiency into FILE, as SVG
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
+}
+
+/// Measures own kernels against the vendor's, and keeps which is faster where.
+///
+/// Matrix products of many shapes run both ways, in turns. The library then takes the faster way
+/// of the nearest shape, unless WOOTZ_PATH says otherwise. What was measured is kept at once:
+/// an interrupted run goes on where it ended, and several may run at a time.
+#[derive(Debug, Args)]
+#[command(after_long_help = with_exit_codes("Examples:
+  wootz tune --dry-run
+  wootz tune --device cuda:0
+  wootz tune --show"))]
+pub struct Tune {
+    /// Device to measure on, as `wootz info` names it
+    #[arg(long, value_name = "DEVICE", default_value = "best")]
+    pub device: String,
+    /// Only say what would be measured
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Only print what was measured
+    #[arg(long, conflicts_with = "dry_run")]
+    pub show: bool,
+    /// Measure anew what was measured before
+    #[arg(long, conflicts_with = "show")]
+    pub again: bool,
 }
 
 /// Prints a completion script for a shell.

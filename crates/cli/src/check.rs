@@ -13,9 +13,9 @@ use wootz::conformance::{self, Outcome};
 use wootz::{DType, Device, table};
 
 use crate::args::Check;
-use crate::devices;
 use crate::failure::Failure;
 use crate::output::{Align, Table, json_lines};
+use crate::{against, devices};
 
 /// One op in one element type on one device, as JSON shows it.
 #[derive(Debug, Serialize)]
@@ -30,6 +30,9 @@ struct Row {
 }
 
 pub fn run(args: &Check) -> Result<(), Failure> {
+    if args.against.is_some() {
+        return against(args);
+    }
     let mut checks: Vec<Case> = Vec::new();
     for device in devices::open_or_all(args.device.as_deref())? {
         for op in table::rows().filter(|row| args.op.is_none_or(|op| op == row.name)) {
@@ -47,6 +50,15 @@ pub fn run(args: &Check) -> Result<(), Failure> {
     progress.finish_and_clear();
     print(args.json, &outcomes)?;
     verdict(&outcomes)
+}
+
+/// Own products beside the vendor's. Of other ops there is only one kind.
+fn against(args: &Check) -> Result<(), Failure> {
+    if let Some(op) = args.op.filter(|&op| op != "matmul") {
+        let why = format!("{op} has no vendor's way of its own; --against compares matmul");
+        return Err(Failure::Input(why));
+    }
+    against::run(&devices::open_or_all(args.device.as_deref())?)
 }
 
 /// One op in one element type on one device.

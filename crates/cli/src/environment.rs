@@ -5,6 +5,7 @@
 //! is compared with a core's limit, and callers that share a machine are its only threads.
 
 use wootz::cpu::simd::Level;
+use wootz::path::Path;
 use wootz::runtime::{Submission, crew};
 
 use crate::failure::Failure;
@@ -20,6 +21,10 @@ Environment:
   WOOTZ_THREADS    threads that share a large op on the CPU [default: every core; 1 to measure]
   WOOTZ_CPU        instruction set on the CPU: portable, neon, avx2, avx512 [default: the widest]
   WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, graph, ring [default: auto]
+  WOOTZ_PATH       matrix products by: auto, own, vendor [default: auto, which `wootz tune` measures]
+  WOOTZ_LOG        path: which way products go, and why, to standard error
+  WOOTZ_CUBLASLT   file of cuBLASLt, if it is not found
+  WOOTZ_BLAS       file of a BLAS for the CPU, if it is not found
   WOOTZ_CUDA_PATH  where the CUDA toolkit is, if it is not found
   NO_COLOR         set to anything: no colours";
 
@@ -35,6 +40,7 @@ pub const SUBMISSIONS: &str = "\
 pub fn check() -> Result<(), Failure> {
     crew::threads().map_err(|error| Failure::Input(error.to_string()))?;
     check_submission()?;
+    check_path()?;
     let Some(name) = std::env::var_os(LEVEL) else {
         return Ok(());
     };
@@ -63,6 +69,19 @@ fn check_submission() -> Result<(), Failure> {
     let names = Submission::NAMES.iter().map(|(name, _)| *name);
     let what = unknown("way to submit", &name, names);
     Err(Failure::Input(format!("{SUBMIT}: {what}")))
+}
+
+fn check_path() -> Result<(), Failure> {
+    let Some(name) = std::env::var_os(Path::VARIABLE) else {
+        return Ok(());
+    };
+    let name = name.to_string_lossy();
+    if Path::named(&name).is_some() {
+        return Ok(());
+    }
+    let names = Path::NAMES.iter().map(|(name, _)| *name);
+    let what = unknown("path", &name, names);
+    Err(Failure::Input(format!("{}: {what}", Path::VARIABLE)))
 }
 
 /// One thread for each op, unless the user said otherwise.

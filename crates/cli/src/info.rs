@@ -6,7 +6,7 @@ use std::io::Write;
 use serde::Serialize;
 use wootz::cpu::simd::Level;
 use wootz::runtime::{Family, Residence, Submission};
-use wootz::{DType, Device, table};
+use wootz::{DType, Device, path, table, tuning, vendor};
 
 use crate::args::Info;
 use crate::devices;
@@ -27,6 +27,12 @@ struct Row {
     synchronous: bool,
     host_visible: bool,
     best: bool,
+    /// The vendor's library for matrix products, if it is here.
+    vendor: Option<String>,
+    /// How products choose between own kernels and the vendor's.
+    path: &'static str,
+    /// Kinds of products that were measured for that choice.
+    tuned: usize,
     wootz: &'static str,
     /// How work travels to the device, as `WOOTZ_SUBMIT` names it. Null where there is one way.
     submission: Option<&'static str>,
@@ -55,6 +61,10 @@ pub fn run(args: &Info) -> Result<(), Failure> {
     }
     print_line(concat!("wootz ", env!("CARGO_PKG_VERSION"), "\n"))?;
     device_table(&rows).print()?;
+    print_line("")?;
+    for (row, device) in rows.iter().zip(&devices) {
+        print_line(&products(row, *device))?;
+    }
     for Absent { device, absent } in &absent {
         print_line(&format!("\nNo {device}: {absent}"))?;
     }
@@ -109,6 +119,9 @@ fn row(device: Device) -> Row {
         synchronous: caps.synchronous,
         host_visible: caps.host_visible,
         best: device == Device::best(),
+        vendor: vendor::library(device).ok(),
+        path: path::current().name(),
+        tuned: tuned(device),
         wootz: env!("CARGO_PKG_VERSION"),
         submission: cuda
             .then(|| name(device.submission()).map(|(name, _)| *name))
@@ -119,6 +132,27 @@ fn row(device: Device) -> Row {
             .filter(|(_, dtypes)| !dtypes.is_empty())
             .collect(),
     }
+}
+
+/// Kinds of products that were measured on a device.
+fn tuned(device: Device) -> usize {
+    let table = tuning::Table::read(device);
+    table.ok().flatten().map_or(0, |table| table.entries.len())
+}
+
+/// Which way matrix products go on a device.
+fn products(row: &Row, device: Device) -> String {
+    let vendor = match vendor::library(device) {
+        Ok(library) => library,
+        Err(why) => format!("no vendor's library ({why})"),
+    };
+    let Row {
+        device,
+        path,
+        tuned,
+        ..
+    } = row;
+    format!("Products on {device}: own kernels, {vendor}; path {path}, {tuned} kinds tuned")
 }
 
 fn device_table(devices: &[Row]) -> Table {

@@ -1,5 +1,6 @@
 //! The command `wootz`: inspect devices, verify ops, benchmark them, measure thread scaling.
 
+mod against;
 mod args;
 mod bench;
 mod check;
@@ -12,6 +13,7 @@ mod inputs;
 mod names;
 mod output;
 mod scale;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Scale(args) => scale::run(args),
+        Command::Tune(args) => tune::run(args),
         Command::Worker(args) => scale::work(args),
         Command::Completions(args) => documents::completions(args),
         Command::Man(args) => documents::man(args),

@@ -5,7 +5,15 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const SUBCOMMANDS: [&str; 6] = ["info", "check", "bench", "scale", "completions", "man"];
+const SUBCOMMANDS: [&str; 7] = [
+    "info",
+    "check",
+    "bench",
+    "scale",
+    "tune",
+    "completions",
+    "man",
+];
 
 fn wootz(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wootz"));
@@ -529,5 +537,71 @@ fn a_reader_that_leaves_early_is_no_error() {
     assert_eq!(
         (output.status.code(), text(&output.stderr)),
         (Some(0), String::new())
+    );
+}
+
+/// A vendor's library may be missing and what was measured may be spoilt: neither stops anybody.
+#[test]
+fn what_a_path_needs_may_be_missing_or_spoilt() {
+    use wootz::{Device, tuning};
+    let cache = std::env::temp_dir().join(format!("wootz-tuning-{}", std::process::id()));
+    let run = |args: &[&str], path: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wootz"));
+        let command = command.args(args).env("WOOTZ_CACHE", &cache);
+        let command = command
+            .env("WOOTZ_BLAS", "/nowhere/blas")
+            .env("WOOTZ_PATH", path);
+        let output = command.output().expect("the command starts");
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, said) = run(&["tune", "--device", "cpu"], "auto");
+    assert!(
+        code == Some(2) && said.contains("nothing to measure against on cpu"),
+        "{said}"
+    );
+    let (code, said) = run(&["tune", "--device", "cpu", "--show"], "auto");
+    assert!(
+        code == Some(2) && said.contains("nothing was measured on cpu"),
+        "{said}"
+    );
+    let (code, said) = run(
+        &[
+            "check",
+            "--op",
+            "matmul",
+            "--against",
+            "vendor",
+            "--device",
+            "cpu",
+        ],
+        "own",
+    );
+    assert!(
+        code == Some(2) && said.contains("no device has a vendor's library"),
+        "{said}"
+    );
+    let check = ["check", "--op", "bmm", "--device", "cpu"];
+    let (code, said) = run(&check, "vendor");
+    assert!(
+        code == Some(0) && said.matches("no vendor's products").count() == 1,
+        "{said}"
+    );
+    let (code, said) = run(&check, "mine");
+    assert!(
+        code == Some(2) && said.contains("no path named 'mine'"),
+        "{said}"
+    );
+
+    let file = tuning::file_of(Device::cpu()).expect("there is a folder");
+    let file = cache
+        .join("tuning")
+        .join(file.file_name().expect("it is a file"));
+    std::fs::create_dir_all(file.parent().expect("it is in a folder")).expect("it is writable");
+    std::fs::write(&file, "{\"version\": 1, \"entries\": [").expect("it is writable");
+    let (code, said) = run(&check, "auto");
+    let _ = std::fs::remove_dir_all(&cache);
+    assert!(
+        code == Some(0) && said.matches("the tuning table is ignored").count() == 1,
+        "{said}"
     );
 }

@@ -6,14 +6,15 @@
 
 use crate::{DType, path::Path};
 use serde::{Deserialize, Serialize};
-use std::{fs, io, path::PathBuf, sync::OnceLock};
-use wootz_runtime::{Device, cache_folder};
+use std::{collections::HashMap, convert::Infallible, fs, io, path::PathBuf, sync::OnceLock};
+use wootz_runtime::{Device, cache_folder, kernels::KernelCache};
 
 /// A kind of product: sizes to the nearest power of two.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Class {
-    /// The element type's name.
-    pub dtype: String,
+    /// The element type.
+    #[serde(with = "by_name")]
+    pub dtype: DType,
     /// Whether columns of the operands lie in memory, and not rows.
     pub turned: [bool; 2],
     /// Powers of two nearest to m, n and k.
@@ -27,11 +28,29 @@ impl Class {
     pub fn new(dtype: DType, turned: [bool; 2], sizes: [u64; 3], batch: u64) -> Class {
         let nearest = |size: u64| (size.max(1) as f64).log2().round() as u32;
         Class {
-            dtype: dtype.name().to_owned(),
+            dtype,
             turned,
             sizes: sizes.map(nearest),
             batch: nearest(batch),
         }
+    }
+}
+
+/// Element types as their names.
+mod by_name {
+    use crate::DType;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(dtype: &DType, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(dtype.name())
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<DType, D::Error> {
+        let name = String::deserialize(from)?;
+        let found = DType::ALL.iter().find(|dtype| dtype.name() == name);
+        found
+            .copied()
+            .ok_or_else(|| D::Error::custom(format!("no element type {name:?}")))
     }
 }
 
@@ -45,6 +64,16 @@ pub struct Entry {
     pub own_us: f64,
     /// Microseconds of the vendor's.
     pub vendor_us: f64,
+}
+
+impl Entry {
+    /// The faster way.
+    pub fn way(&self) -> Path {
+        match self.vendor_us < self.own_us {
+            true => Path::Vendor,
+            false => Path::Own,
+        }
+    }
 }
 
 /// What was measured on a device.
@@ -79,11 +108,8 @@ impl Table {
 
     /// The faster way of a kind of product, if it was measured.
     pub fn way(&self, class: &Class) -> Option<Path> {
-        let entry = self.entries.iter().find(|entry| entry.class == *class)?;
-        Some(match entry.vendor_us < entry.own_us {
-            true => Path::Vendor,
-            false => Path::Own,
-        })
+        let entry = self.entries.iter().find(|entry| entry.class == *class);
+        entry.map(Entry::way)
     }
 
     /// Adds an entry, in place of one of its kind.
@@ -159,20 +185,27 @@ pub fn file_of(device: Device) -> Option<PathBuf> {
     Some(cache_folder()?.join("tuning").join(format!("{name}.json")))
 }
 
-/// The table that this process goes by.
-pub(crate) fn of(device: Device) -> Option<&'static Table> {
-    /// Devices that can have one.
-    const MOST: usize = 32;
-    static TABLES: [OnceLock<Option<Table>>; MOST] = [const { OnceLock::new() }; MOST];
-    let index = Device::list().iter().position(|other| *other == device)?;
+type Ways = HashMap<Class, Path>;
+
+/// The ways that this process goes by on a device, if anything was measured there.
+pub(crate) fn of(device: Device) -> Option<&'static Ways> {
+    static DEVICES: OnceLock<KernelCache<&'static str, Option<Ways>, Infallible>> = OnceLock::new();
+    let devices = DEVICES.get_or_init(KernelCache::new);
     let read = || match Table::read(device) {
-        Ok(table) => table,
+        Ok(table) => Ok(table.map(|table| {
+            let entries = table.entries.into_iter();
+            let ways = entries.map(|entry| (entry.class.clone(), entry.way()));
+            ways.collect()
+        })),
         Err(why) => {
             eprintln!("wootz: the tuning table is ignored: {why}");
-            None
+            Ok(None)
         }
     };
-    TABLES.get(index)?.get_or_init(read).as_ref()
+    match devices.get_or_compile(device.name(), read) {
+        Ok(ways) => ways.as_ref(),
+        Err(never) => match never {},
+    }
 }
 
 #[cfg(test)]

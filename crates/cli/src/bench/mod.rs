@@ -2,7 +2,7 @@
 
 mod fma;
 mod limit;
-mod timing;
+pub mod timing;
 
 use indicatif::ProgressBar;
 use serde::Serialize;

@@ -23,19 +23,15 @@ pub(super) fn load(
                 .collect()
         }
     };
+    let mut reasons = vec![];
     for path in &candidates {
         // SAFETY: loads a library that the user installed or named, as the loader does; its
         // initialisers are its maker's.
-        if let Ok(library) = unsafe { Library::new(path) } {
-            return Ok((library, path.display().to_string()));
+        match unsafe { Library::new(path) } {
+            Ok(library) => return Ok((library, path.display().to_string())),
+            Err(error) => reasons.push(error.to_string()),
         }
     }
-    let tried: Vec<String> = candidates
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    Err(format!(
-        "none of {} can be loaded; {variable} names a file",
-        tried.join(", ")
-    ))
+    let reasons = reasons.join("; ");
+    Err(format!("{variable} can name its file: {reasons}"))
 }

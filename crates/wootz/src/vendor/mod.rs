@@ -12,7 +12,7 @@ use crate::{
     tuning,
 };
 use shape::Shape;
-use std::fmt;
+use std::{borrow::Cow, fmt, sync::Once};
 use wootz_runtime::{Body, Device, Family, Grid, Kernel, Plan, Stream, kernels::KernelCache};
 
 /// `alpha·a·b + beta·added + bias`: layouts `[…, m, k]` and `[…, k, n]` over one batch shape.
@@ -106,33 +106,50 @@ pub(crate) fn take(op: &'static str, stream: &Stream, product: &Product<'_>) -> 
 
 /// A way and the reason for it.
 enum Choice {
-    Own(String),
+    Own(Cow<'static, str>),
     Vendor(Shape, &'static str),
 }
 
 fn choose(device: Device, wanted: Path, product: &Product<'_>) -> Choice {
-    if wanted == Path::Own {
-        return Choice::Own("asked for".to_owned());
-    }
+    let own = |why| Choice::Own(Cow::Borrowed(why));
+    let ways = match wanted {
+        Path::Own => return own("asked for"),
+        Path::Vendor => None,
+        Path::Auto => match tuning::of(device) {
+            None => return own("nothing was measured here"),
+            ways => ways,
+        },
+    };
     let Some(shape) = Shape::of(product) else {
-        return Choice::Own("no vendor's call takes these strides".to_owned());
+        return own("no vendor's call takes these strides");
     };
-    if wanted == Path::Auto {
-        match tuning::of(device).and_then(|table| table.way(&shape.class())) {
-            None => return Choice::Own("not measured here".to_owned()),
-            Some(Path::Vendor) => {}
-            Some(_) => return Choice::Own("measured as faster".to_owned()),
-        }
+    let why = match ways.map(|ways| ways.get(&shape.class())) {
+        Some(None) => return own("its like was not measured"),
+        Some(Some(Path::Vendor)) => "measured as faster",
+        Some(Some(_)) => return own("measured as faster"),
+        None => "asked for",
+    };
+    if let Some(why) = missing(device) {
+        static SAID: Once = Once::new();
+        SAID.call_once(|| eprintln!("wootz: no vendor's products on {}: {why}", device.name()));
+        return Choice::Own(why.into());
     }
-    let missing = match device.caps().family {
-        Family::Cpu => blas::library().err().or_else(|| blas::refuses(&shape)),
-        Family::Cuda => cublaslt::library().err(),
-        _ => Some("no vendor's library is known for this device".to_owned()),
+    let refusal = match device.caps().family {
+        Family::Cpu => blas::refuses(&shape),
+        _ => None,
     };
-    match missing {
-        Some(why) => Choice::Own(why),
-        None if wanted == Path::Auto => Choice::Vendor(shape, "measured as faster"),
-        None => Choice::Vendor(shape, "asked for"),
+    match refusal {
+        Some(why) => Choice::Own(why.into()),
+        None => Choice::Vendor(shape, why),
+    }
+}
+
+/// Why a device has no vendor's library.
+fn missing(device: Device) -> Option<String> {
+    match device.caps().family {
+        Family::Cuda => cublaslt::library().err(),
+        Family::Cpu => blas::library().err(),
+        _ => Some("no vendor's library is known for this device".to_owned()),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     buffer::Buffer,
     error::Result,
     graph::{Calls, Run, Slot, Step},
-    plan::Params,
+    plan::{Body, Params},
     tensor_map::TensorMap,
 };
 use cudarc::driver::sys::{CUdeviceptr, CUgraph_st, CUgraphExec_st, CUgraphNode_st, CUstream_st};
@@ -135,6 +135,11 @@ impl Graphs {
             of: Arc::downgrade(of),
             instance: None,
         };
+        // What another library enqueues cannot be told to the driver: its steps are launched.
+        let is_foreign = |step: &Step| matches!(step.kernel.body, Body::Foreign(_));
+        if run.steps().iter().any(is_foreign) {
+            return Ok(self.0.push_mut(known));
+        }
         match Instance::new(gpu, run, Order::AsNeeded)? {
             Ok(instance) => known.instance = Some(instance),
             Err(failure) if failure.is_final() => gpu.attempt(Err(failure))?,
