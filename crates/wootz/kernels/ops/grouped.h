@@ -9,10 +9,10 @@
 namespace wootz {
 
 // A group computes BM x BN of y; of rows with several indices, each run of one in turn.
-template <typename T, typename I, u32 BM, u32 BN, u32 WM, u32 WN>
+template <typename T, typename I, u32 BM, u32 BN, u32 WM, u32 WN, u32 AHEAD>
 inline void grouped(Place at, device const T* x, device const T* w, device const I* index,
                     device T* y, device u32* refused, constant GroupedParams& p) {
-  typedef Cut<T, BM, BN, WM, WN> Of;
+  typedef Cut<T, BM, BN, WM, WN, AHEAD> Of;
   u32 high = simd_index(at) / WN * (8 * Of::TM), wide = simd_index(at) % WN * (8 * Of::TN);
   for (u64 t = at.group; t < p.row_tiles * p.column_tiles; t += at.groups) {
     // Tiles that run at the same time share their rows' weights.
@@ -31,7 +31,7 @@ inline void grouped(Place at, device const T* x, device const T* w, device const
       Lines<T> b = {w + u64(which) * p.columns * p.depth, p.columns, p.depth, p.depth,
                     (p.packed & 2) != 0};
       typename Of::Tile c;
-      lines_product<T, BM, BN, WM, WN>(at, c, a, b, row, column, 0);
+      lines_product<T, BM, BN, WM, WN, AHEAD>(at, c, a, b, row, column, 0);
       UNROLL for (u32 i = 0; i < Of::TM; ++i) {
         UNROLL for (u32 j = 0; j < Of::TN; ++j) {
           UNROLL for (u32 e = 0; e < 2; ++e) {

@@ -2,8 +2,9 @@
 // y = x * transposed(w) + bias + scale * (x * transposed(a[i])) * transposed(b[i]).
 //
 // One kernel computes all that reads x: groups at the front x * transposed(a), the others the base
-// product, its inner size cut into parts to keep a device busy. Another adds it all up. An index
-// outside the adapters is left out and noted.
+// product, its inner size cut into parts to keep a device busy. Another adds it all up. Where there
+// are many rows the base product is another kernel's, and these do the rest. An index outside the
+// adapters is left out and noted.
 
 #include "tile/lines.h"
 #include "tile/reduce.h"
@@ -16,7 +17,7 @@ inline u64 adapter_of(device const I* index, u64 row, constant LoraParams& p) {
   return p.has_index ? u64(i64(index[row])) : 0;
 }
 
-// RANKS neighbours of t, [rows, rank], by one simd.
+// RANKS neighbours of t, [rows, rank], by one group. Scratch: RANKS values a simd.
 template <typename T, typename I, u32 RANKS>
 inline void lora_dots(Place at, device const T* x, device const T* a, device const I* index,
                       device f32* t, device u32* refused, u64 task, constant LoraParams& p) {
@@ -30,7 +31,7 @@ inline void lora_dots(Place at, device const T* x, device const T* a, device con
     device const T* left = x + row * p.depth;
     device const T* right = a + (adapter * p.rank + first) * p.depth;
     u64 lines = p.rank - first < RANKS ? p.rank - first : RANKS;
-    for (u64 k = u64(simd_lane(at)) * VEC; k < p.depth; k += SIMD_LANES * VEC) {
+    for (u64 k = u64(at.lane) * VEC; k < p.depth; k += at.lanes * VEC) {
       if ((p.packed & 5) == 5) {
         Words xs = load_words(left + k), with[RANKS];
         UNROLL for (u32 r = 0; r < RANKS; ++r) {
@@ -51,29 +52,37 @@ inline void lora_dots(Place at, device const T* x, device const T* a, device con
         }
       }
     }
-  } else if (simd_lane(at) == 0) {
+  } else if (at.lane == 0) {
     refuse(refused, row);
   }
+  scratch f32* slots = scratch_at<f32>(at, 0);
+  scratch_barrier(at);
   UNROLL for (u32 r = 0; r < RANKS; ++r) {
     f32 sum = simd_reduce<Sum<f32>>(at, sums[r]);
-    if (simd_lane(at) == 0 && first + r < p.rank) t[row * p.rank + first + r] = sum;
+    if (simd_lane(at) == 0) put(slots + (simd_index(at) * RANKS + r), sum);
+  }
+  scratch_barrier(at);
+  if (at.lane < RANKS && first + at.lane < p.rank) {
+    f32 sum = 0.0f;
+    for (u32 simd = 0; simd < simds(at); ++simd) sum += get(slots + (simd * RANKS + at.lane));
+    t[row * p.rank + first + at.lane] = sum;
   }
 }
 
 // sums, [parts, rows, columns], of the base product, and t, [rows, rank].
-template <typename T, typename I, u32 BM, u32 BN, u32 WM, u32 WN>
+template <typename T, typename I, u32 BM, u32 BN, u32 WM, u32 WN,
+          u32 AHEAD>
 inline void lora_parts(Place at, device const T* x, device const T* w, device const T* a,
                        device const I* index, device f32* sums, device f32* t,
                        device u32* refused, constant LoraParams& p) {
   enum : u32 { RANKS = 4 };
-  typedef Cut<T, BM, BN, WM, WN> Of;
+  typedef Cut<T, BM, BN, WM, WN, AHEAD> Of;
   u32 high = simd_index(at) / WN * (8 * Of::TM), wide = simd_index(at) % WN * (8 * Of::TN);
-  u64 tasks = (p.rank + RANKS - 1) / RANKS * p.rows, fronts = (tasks + WM * WN - 1) / (WM * WN);
+  u64 fronts = (p.rank + RANKS - 1) / RANKS * p.rows;
   u64 tiles = p.row_tiles * p.column_tiles;
   for (u64 unit = at.group; unit < fronts + tiles * p.parts; unit += at.groups) {
     if (unit < fronts) {
-      u64 task = unit * (WM * WN) + simd_index(at);
-      if (task < tasks) lora_dots<T, I, RANKS>(at, x, a, index, t, refused, task, p);
+      lora_dots<T, I, RANKS>(at, x, a, index, t, refused, unit, p);
       continue;
     }
     u64 part = (unit - fronts) / tiles, tile = (unit - fronts) % tiles;
@@ -82,7 +91,7 @@ inline void lora_parts(Place at, device const T* x, device const T* w, device co
     Lines<T> left = {x, p.rows, end, p.depth, (p.packed & 1) != 0};
     Lines<T> right = {w, p.columns, end, p.depth, (p.packed & 2) != 0};
     typename Of::Tile c;
-    lines_product<T, BM, BN, WM, WN>(at, c, left, right, row, column, first);
+    lines_product<T, BM, BN, WM, WN, AHEAD>(at, c, left, right, row, column, first);
     UNROLL for (u32 i = 0; i < Of::TM; ++i) {
       UNROLL for (u32 j = 0; j < Of::TN; ++j) {
         UNROLL for (u32 e = 0; e < 2; ++e) {
@@ -97,9 +106,9 @@ inline void lora_parts(Place at, device const T* x, device const T* w, device co
   }
 }
 
-// y = the sum of the parts + bias + scale * t * transposed(b).
-template <typename T, typename I>
-inline void lora_join(Place at, device const f32* sums, device const T* bias, device const f32* t,
+// y = the sum of the parts + bias + scale * t * transposed(b). Parts are f32, or one whole T.
+template <typename T, typename I, typename Part>
+inline void lora_join(Place at, device const Part* sums, device const T* bias, device const f32* t,
                       device const T* b, device const I* index, device T* y,
                       constant LoraParams& p) {
   enum : u32 { VEC = 16 / sizeof(T) };
@@ -107,7 +116,7 @@ inline void lora_join(Place at, device const f32* sums, device const T* bias, de
   for (u64 i = first_of_lane<u64>(at); i < total; i += lane_stride<u64>(at)) {
     u64 row = i / p.columns, n = i - row * p.columns;
     f32 value = 0.0f;
-    for (u64 part = 0; part < p.parts; ++part) value += sums[part * total + i];
+    for (u64 part = 0; part < p.parts; ++part) value += f32(sums[part * total + i]);
     if (p.has_bias) value += f32(bias[n]);
     u64 adapter = adapter_of(index, row, p);
     f32 low = 0.0f;

@@ -4,7 +4,7 @@
 // Products of matrices whose rows lie together: c = a * transposed(b), a tile of it in a group.
 //
 // Tiles of a and b pass through scratch, BK deep, in rows that 16 bytes more keep off each other's
-// banks; what lies outside the matrices is 0. The next ones are on their way in registers
+// banks; what lies outside the matrices is 0. The next AHEAD ones are on their way in registers
 // meanwhile.
 
 namespace wootz {
@@ -19,7 +19,7 @@ template <typename T> struct Lines {
 };
 
 // The lanes of a group that share a product: WM x WN simds, a part of BM x BN each.
-template <typename T, u32 BM, u32 BN, u32 WM, u32 WN> struct Cut {
+template <typename T, u32 BM, u32 BN, u32 WM, u32 WN, u32 AHEAD> struct Cut {
   enum : u32 {
     LANES = 32 * WM * WN,
     VEC = 16 / sizeof(T),
@@ -69,31 +69,37 @@ inline void put_lines(scratch T* to, thread const LineShare<T, ROWS, LANES>& sha
 
 // This simd's part of a tile, [8 TM, 8 TN], from the rows of a from `row` and those of b from
 // `column` on, over columns from `first` on. Scratch: BM + BN rows of STEP elements.
-template <typename T, u32 BM, u32 BN, u32 WM, u32 WN>
-inline void lines_product(Place at, thread typename Cut<T, BM, BN, WM, WN>::Tile& c,
+template <typename T, u32 BM, u32 BN, u32 WM, u32 WN, u32 AHEAD>
+inline void lines_product(Place at, thread typename Cut<T, BM, BN, WM, WN, AHEAD>::Tile& c,
                           thread const Lines<T>& a, thread const Lines<T>& b, u64 row, u64 column,
                           u64 first) {
-  typedef Cut<T, BM, BN, WM, WN> Of;
+  typedef Cut<T, BM, BN, WM, WN, AHEAD> Of;
   scratch T* a_tile = scratch_at<T>(at, 0);
   scratch T* b_tile = scratch_at<T>(at, BM * Of::STEP * u32(sizeof(T)));
   u32 high = simd_index(at) / WN * (8 * Of::TM), wide = simd_index(at) % WN * (8 * Of::TN);
-  LineShare<T, BM, Of::LANES> a_share;
-  LineShare<T, BN, Of::LANES> b_share;
-  fetch_lines(a_share, at, a, row, first);
-  fetch_lines(b_share, at, b, column, first);
+  LineShare<T, BM, Of::LANES> a_share[AHEAD];
+  LineShare<T, BN, Of::LANES> b_share[AHEAD];
+  UNROLL for (u32 s = 0; s < AHEAD; ++s) {
+    fetch_lines(a_share[s], at, a, row, first + s * Of::BK);
+    fetch_lines(b_share[s], at, b, column, first + s * Of::BK);
+  }
   clear(c);
-  for (u64 k = first; k < a.end; k += Of::BK) {
-    scratch_barrier(at);
-    put_lines<Of::STEP>(a_tile, a_share, at);
-    put_lines<Of::STEP>(b_tile, b_share, at);
-    scratch_barrier(at);
-    if (k + Of::BK < a.end) {
-      fetch_lines(a_share, at, a, row, k + Of::BK);
-      fetch_lines(b_share, at, b, column, k + Of::BK);
-    }
-    UNROLL for (u32 kk = 0; kk < Of::BK; kk += MATRIX_K) {
-      multiply_add_turned(at, c, a_tile + (high * Of::STEP + kk), Of::STEP,
-                          b_tile + (wide * Of::STEP + kk), Of::STEP);
+  for (u64 k = first; k < a.end; k += AHEAD * Of::BK) {
+    UNROLL for (u32 s = 0; s < AHEAD; ++s) {
+      u64 now = k + s * Of::BK, then = now + AHEAD * Of::BK;
+      if (now >= a.end) break;
+      scratch_barrier(at);
+      put_lines<Of::STEP>(a_tile, a_share[s], at);
+      put_lines<Of::STEP>(b_tile, b_share[s], at);
+      scratch_barrier(at);
+      if (then < a.end) {
+        fetch_lines(a_share[s], at, a, row, then);
+        fetch_lines(b_share[s], at, b, column, then);
+      }
+      UNROLL for (u32 kk = 0; kk < Of::BK; kk += MATRIX_K) {
+        multiply_add_turned(at, c, a_tile + (high * Of::STEP + kk), Of::STEP,
+                            b_tile + (wide * Of::STEP + kk), Of::STEP);
+      }
     }
   }
 }

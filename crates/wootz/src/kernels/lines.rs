@@ -12,22 +12,25 @@ pub struct Cut {
     pub columns: usize,
     /// Simds along both.
     pub simds: [u32; 2],
+    /// Steps whose tiles are on their way.
+    pub ahead: u32,
 }
 
 impl Cut {
-    const fn new(rows: usize, columns: usize, simds: [u32; 2]) -> Cut {
+    const fn new([rows, columns]: [usize; 2], simds: [u32; 2], ahead: u32) -> Cut {
         Cut {
             rows,
             columns,
             simds,
+            ahead,
         }
     }
 
     /// For few, some and many rows.
     pub(super) const ALL: [Cut; 3] = [
-        Cut::new(16, 128, [1, 4]),
-        Cut::new(32, 128, [1, 8]),
-        Cut::new(64, 128, [2, 4]),
+        Cut::new([16, 128], [1, 4], 2),
+        Cut::new([32, 128], [1, 8], 2),
+        Cut::new([64, 128], [2, 4], 1),
     ];
 
     /// The least that holds so many rows, or the largest.
@@ -52,7 +55,10 @@ impl Cut {
     /// The template arguments.
     pub(super) fn arguments(self) -> String {
         let [high, wide] = self.simds;
-        format!("{}, {}, {high}, {wide}", self.rows, self.columns)
+        format!(
+            "{}, {}, {high}, {wide}, {}",
+            self.rows, self.columns, self.ahead
+        )
     }
 }
 

@@ -17,8 +17,19 @@ pub struct Lora {
     pub dtype: DType,
     /// The indices' type.
     pub index: DType,
-    /// What it computes: products in this cut, or the result from them.
-    pub cut: Option<Cut>,
+    /// What it computes.
+    pub step: LoraStep,
+}
+
+/// What a kernel computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LoraStep {
+    /// Sums of parts of the base product, in this cut, and the adapters' inner values.
+    Parts(Cut),
+    /// The result from those.
+    Join,
+    /// The result from a whole base product and the inner values.
+    Add,
 }
 
 impl Lora {
@@ -27,48 +38,50 @@ impl Lora {
     /// Groups that keep a large device busy, and the least inner size of a part.
     const ENOUGH: usize = 264;
     const PART: usize = 256;
-    /// Elements of x · aᵀ that a simd computes.
+    /// Elements of x · aᵀ that a group computes.
     const RANKS: usize = 4;
 
     /// Every kernel of a type.
     pub(super) fn all(dtype: DType) -> Vec<Id> {
-        let cuts = || Cut::ALL.map(Some).into_iter().chain([None]);
-        let of_index = |index| cuts().map(move |cut| Id::Lora(Lora { dtype, index, cut }));
+        let steps = || {
+            let parts = Cut::ALL.map(LoraStep::Parts).into_iter();
+            parts.chain([LoraStep::Join, LoraStep::Add])
+        };
+        let of_index = |index| steps().map(move |step| Id::Lora(Lora { dtype, index, step }));
         INDICES.into_iter().flat_map(of_index).collect()
     }
 
     pub(super) fn instance(self) -> Instance {
-        let Lora { dtype, index, cut } = self;
+        let Lora { dtype, index, step } = self;
         let [t, f32, u32, i] = [dtype, DType::F32, DType::U32, index].map(element);
-        let (inputs, outputs, name, body, lanes): (_, &[_], _, _, _) = match cut {
-            Some(cut) => (
-                [t, t, t, i],
-                &[f32, f32, u32],
-                format!("lora_parts_{t}_{i}_{}", cut.rows),
-                format!("lora_parts<{t}, {i}, {}>", cut.arguments()),
-                cut.lanes(),
-            ),
-            None => (
-                [f32, t, f32, t],
-                &[],
-                format!("lora_join_{t}_{i}"),
-                format!("lora_join<{t}, {i}>"),
-                super::LANES,
-            ),
+        let (part, parts) = match step {
+            LoraStep::Parts(cut) => (t, Some(cut)),
+            LoraStep::Join => (f32, None),
+            LoraStep::Add => (t, None),
         };
-        let mut buffers: Vec<Buffer> = inputs.map(Buffer::input).into();
-        match cut {
-            Some(_) => buffers.extend(outputs.iter().copied().map(Buffer::output)),
-            None => buffers.extend([Buffer::input(i), Buffer::output(t)]),
-        }
+        let (inputs, outputs) = match parts {
+            Some(_) => (vec![t, t, t, i], vec![f32, f32, u32]),
+            None => (vec![part, t, f32, t, i], vec![t]),
+        };
+        let name = match step {
+            LoraStep::Parts(cut) => format!("lora_parts_{t}_{i}_{}", cut.rows),
+            LoraStep::Join => format!("lora_join_{t}_{i}"),
+            LoraStep::Add => format!("lora_add_{t}_{i}"),
+        };
+        let body = match parts {
+            Some(cut) => format!("lora_parts<{t}, {i}, {}>", cut.arguments()),
+            None => format!("lora_join<{t}, {i}, {part}>"),
+        };
+        let inputs = inputs.into_iter().map(Buffer::input);
+        let outputs = outputs.into_iter().map(Buffer::output);
         Instance {
             file: "ops/lora.h",
             name,
             body,
-            lanes,
+            lanes: parts.map_or(super::LANES, Cut::lanes),
             cluster: None,
             params: LoraParams::C,
-            buffers,
+            buffers: inputs.chain(outputs).collect(),
         }
     }
 }
@@ -83,6 +96,8 @@ pub(crate) struct LoraLayer<'a> {
     pub(crate) b: &'a Tensor,
     pub(crate) index: Option<&'a Tensor>,
     pub(crate) scale: f32,
+    /// The base product with its bias, where it is there already.
+    pub(crate) base: Option<&'a Tensor>,
     pub(crate) out: &'a Tensor,
 }
 
@@ -97,9 +112,13 @@ impl<'a> LoraLayer<'a> {
             self.weight.dims()[0],
         );
         let (cut, rank) = (self.cut(), self.a.dims()[1]);
-        let [row_tiles, column_tiles] = [rows.div_ceil(cut.rows), n.div_ceil(cut.columns)];
-        let parts = Lora::ENOUGH.div_ceil((row_tiles * column_tiles).max(1));
-        let parts = parts.min(k / Lora::PART).max(1);
+        // Nothing of the base product is left to do where it is there.
+        let columns = if self.base.is_some() { 0 } else { n };
+        let [row_tiles, column_tiles] = [rows.div_ceil(cut.rows), columns.div_ceil(cut.columns)];
+        let parts = match row_tiles * column_tiles {
+            0 => 1,
+            tiles => Lora::ENOUGH.div_ceil(tiles).min(k / Lora::PART).max(1),
+        };
         let part = k
             .div_ceil(parts)
             .next_multiple_of(Cut::depth(self.x.dtype()));
@@ -116,7 +135,7 @@ impl<'a> LoraLayer<'a> {
             part: part as u64,
             limit: self.a.dims()[0] as u64,
             scale: self.scale,
-            has_bias: self.bias.is_some().into(),
+            has_bias: (self.bias.is_some() && self.base.is_none()).into(),
             has_index: self.index.is_some().into(),
             packed: packs.fold(0, |bits, ((tensor, length), bit)| {
                 bits | packed(bit, tensor, length)
@@ -124,30 +143,32 @@ impl<'a> LoraLayer<'a> {
         }
     }
 
-    fn id(&self, cut: Option<Cut>) -> Id {
+    fn id(&self, step: LoraStep) -> Id {
         Id::Lora(Lora {
             dtype: self.x.dtype(),
             index: self.index.map_or(DType::I64, |index| index.dtype()),
-            cut,
+            step,
         })
     }
 
     /// Bytes that the sums of the base product's parts and the adapters' inner values take.
     pub(crate) fn room(&self) -> [usize; 2] {
         let p = self.params();
-        let values = [p.parts * p.rows * p.columns, p.rows * p.rank];
-        values.map(|values| values as usize * DType::F32.size())
+        let sums = match self.base {
+            Some(_) => 0,
+            None => p.parts * p.rows * p.columns,
+        };
+        [sums, p.rows * p.rank].map(|values| values as usize * DType::F32.size())
     }
 
     /// The plan of all that reads `x`.
     pub(crate) fn parts(&self, [sums, inner]: [&'a Memory; 2], refused: &'a Memory) -> Plan<'a> {
         let (p, cut) = (self.params(), self.cut());
-        let simds = (cut.simds[0] * cut.simds[1]) as usize;
         let tasks = (p.rank as usize).div_ceil(Lora::RANKS) * p.rows as usize;
-        let units = tasks.div_ceil(simds) + (p.row_tiles * p.column_tiles * p.parts) as usize;
+        let units = tasks + (p.row_tiles * p.column_tiles * p.parts) as usize;
         let index = self.index.unwrap_or(self.x);
         let values = (p.rows + p.columns) * p.depth + p.rows.min(p.limit) * p.rank * p.depth;
-        launch(self.id(Some(cut)), groups_of(units), &p)
+        launch(self.id(LoraStep::Parts(cut)), groups_of(units), &p)
             .read(self.x.buffer(), self.x.byte_offset())
             .read(self.weight.buffer(), self.weight.byte_offset())
             .read(self.a.buffer(), self.a.byte_offset())
@@ -167,8 +188,12 @@ impl<'a> LoraLayer<'a> {
         let (p, out) = (self.params(), self.out);
         let bias = self.bias.unwrap_or(self.weight);
         let index = self.index.unwrap_or(self.x);
-        launch(self.id(None), groups(p.rows * p.columns), &p)
-            .read(sums, 0)
+        let (step, sums, start) = match self.base {
+            Some(base) => (LoraStep::Add, base.buffer(), base.byte_offset()),
+            None => (LoraStep::Join, sums, 0),
+        };
+        launch(self.id(step), groups(p.rows * p.columns), &p)
+            .read(sums, start)
             .read(bias.buffer(), bias.byte_offset())
             .read(inner, 0)
             .read(self.b.buffer(), self.b.byte_offset())

@@ -40,8 +40,8 @@ pub use instance::{Buffer, Instance, module};
 #[cfg(feature = "emulated")]
 pub use library::compile_for_emulator;
 pub use lines::Cut;
-pub use lora::Lora;
 pub(crate) use lora::LoraLayer;
+pub use lora::{Lora, LoraStep};
 pub(crate) use matmul::Product;
 pub use matmul::{Matmul, MatmulStep, Tile};
 pub(crate) use params::kernel_params;

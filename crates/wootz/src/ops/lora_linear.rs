@@ -118,10 +118,15 @@ pub fn lora_linear(
         scale: scale as f32,
     };
     on_stream(x.device(), |stream| {
-        let few = (1..=kernels::Lora::ROWS).contains(&rows) && outputs > 0;
-        let out = match few && runs_source(stream.device()) {
-            true => layer.fused(op, stream)?,
-            false => layer.composed(op, stream)?,
+        let few = rows <= kernels::Lora::ROWS;
+        let out = match runs_source(stream.device()) && rows > 0 && outputs > 0 {
+            true if few => layer.fused(op, stream, None)?,
+            true if layer.index.is_some() => {
+                let parts = (layer.x, layer.weight, layer.bias);
+                let base = turned_product(op, stream, parts, Blend::NONE)?;
+                layer.fused(op, stream, Some(&base))?
+            }
+            _ => layer.composed(op, stream)?,
         };
         out.reshape(shape.dims())
     })
@@ -139,8 +144,8 @@ struct Layer<'a> {
 }
 
 impl Layer<'_> {
-    /// All of it in one pass over `x` and the weights.
-    fn fused(&self, op: &'static str, stream: &Stream) -> Result<Tensor> {
+    /// All of it, or all but the base product, in one pass over `x` and the weights.
+    fn fused(&self, op: &'static str, stream: &Stream, base: Option<&Tensor>) -> Result<Tensor> {
         let dims = [self.x.dims()[0], self.weight.dims()[0]];
         let out = Tensor::output(
             op,
@@ -160,10 +165,14 @@ impl Layer<'_> {
             b: or_copy(self.b, whole(self.b), fourth)?,
             index: or_contiguous_copy(self.index, &mut index)?,
             scale: self.scale,
+            base,
             out: &out,
         };
         let [sums, inner] = layer.room();
-        let (sums, inner) = (stream.allocate(sums)?, stream.allocate(inner)?);
+        let (sums, inner) = (
+            stream.allocate(sums.max(1))?,
+            stream.allocate(inner.max(1))?,
+        );
         let refused = stream.refusals(op)?;
         // SAFETY: all are contiguous, of the sizes that the plans take from them, and there is room
         // for the sums.
