@@ -34,6 +34,9 @@ pub struct Caps {
     pub host_visible: bool,
     /// Whether a plan is done when its submission returns.
     pub synchronous: bool,
+    /// Whether `f32` arithmetic keeps values below the smallest normal one. Where it does not, such
+    /// an operand or result may count as zero.
+    pub subnormals: bool,
     /// How many streams can live at once.
     pub max_streams: usize,
 }

@@ -40,6 +40,7 @@ impl Cpu {
             scratch: usize::MAX,
             host_visible: true,
             synchronous: true,
+            subnormals: true,
             max_streams: 1 << 16,
         };
         Cpu { caps }

@@ -112,6 +112,7 @@ impl Null {
             scratch: 32 << 10,
             host_visible: true,
             synchronous,
+            subnormals: true,
             max_streams: 1024,
         };
         let backend = NullBackend {

@@ -37,8 +37,9 @@ inline To bits_as(From from) {
 
 inline f32 f16_widen(u16 bits) {
   u32 sign = u32(bits & 0x8000u) << 16, magnitude = bits & 0x7fffu;
-  // Scaling by 2^112 moves the exponent to f32's bias and makes subnormals normal.
-  f32 wide = bits_as<f32>(magnitude << 13) * bits_as<f32>(0x77800000u);
+  // A subnormal is a count of 2^-24; of others the exponent moves to f32's bias.
+  f32 wide = magnitude < 0x400u ? f32(magnitude) * bits_as<f32>(0x33800000u)
+                                : bits_as<f32>((magnitude << 13) + 0x38000000u);
   if (magnitude >= 0x7c00u) wide = bits_as<f32>(0x7f800000u | (magnitude << 13));
   return bits_as<f32>(sign | bits_as<u32>(wide));
 }
@@ -302,12 +303,19 @@ template <typename T, u32 count> inline Pack<T, count> narrow(thread const f32* 
 }
 
 inline f32 fused(f32 a, f32 b, f32 c) { return fmaf(a, b, c); }
+// An operand as arithmetic takes it: zero if it is subnormal and the machine flushes. Functions that
+// look at bits would not notice.
+inline f32 taken(f32 x) {
+  u32 one = 0x3f800000u;
+  asm("" : "+r"(one));
+  return x * bits_as<f32>(one);
+}
 inline f32 sqrt_precise(f32 x) { return sqrtf(x); }
 inline f32 exp_precise(f32 x) { return expf(x); }
 inline f32 exp_fast(f32 x) { return expf(x); }
 inline f32 exp2_precise(f32 x) { return exp2f(x); }
-inline f32 log_precise(f32 x) { return logf(x); }
-inline f32 log2_precise(f32 x) { return log2f(x); }
+inline f32 log_precise(f32 x) { return logf(taken(x)); }
+inline f32 log2_precise(f32 x) { return log2f(taken(x)); }
 inline f32 rsqrt_precise(f32 x) { return 1.0f / sqrtf(x); }
 inline f32 sin_precise(f32 x) { return sinf(x); }
 inline f32 cos_precise(f32 x) { return cosf(x); }
@@ -322,7 +330,7 @@ inline f32 tanh_precise(f32 x) { return tanhf(x); }
 inline f32 asinh_precise(f32 x) { return asinhf(x); }
 inline f32 acosh_precise(f32 x) { return acoshf(x); }
 inline f32 atanh_precise(f32 x) { return atanhf(x); }
-inline f32 pow_precise(f32 x, f32 y) { return powf(x, y); }
+inline f32 pow_precise(f32 x, f32 y) { return powf(taken(x), taken(y)); }
 inline f32 floor_exact(f32 x) { return floorf(x); }
 inline f32 ceil_exact(f32 x) { return ceilf(x); }
 inline f32 trunc_exact(f32 x) { return truncf(x); }

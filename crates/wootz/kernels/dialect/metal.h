@@ -156,7 +156,8 @@ template <typename T> inline T kept(device const T* from) { return *from; }
                                             value, metal::memory_order_relaxed);           \
   }                                                                                        \
   inline u32 atomic_load(space const u32* at) {                                            \
-    return metal::atomic_load_explicit(reinterpret_cast<space const metal::atomic_uint*>(at), \
+    space u32* from = const_cast<space u32*>(at);                                          \
+    return metal::atomic_load_explicit(reinterpret_cast<space metal::atomic_uint*>(from),  \
                                        metal::memory_order_relaxed);                       \
   }                                                                                        \
   inline void atomic_store(space u32* at, u32 value) {                                     \
@@ -253,7 +254,8 @@ inline f32 absolute(f32 x) { return metal::fabs(x); }
 // The larger and the smaller; NaN wins over everything.
 inline f32 larger(f32 a, f32 b) { return (a > b || a != a) ? a : b; }
 inline f32 smaller(f32 a, f32 b) { return (a < b || a != a) ? a : b; }
-inline f32 exp2_fast(f32 x) { return metal::fast::exp2(x); }
+// Metal's fast one is only good near 0.
+inline f32 exp2_fast(f32 x) { return metal::precise::exp2(x); }
 inline f32 reciprocal_fast(f32 x) { return metal::fast::divide(1.0f, x); }
 
 // Values of f32 as a pack of T.

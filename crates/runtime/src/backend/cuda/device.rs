@@ -87,6 +87,7 @@ impl Cuda {
             scratch,
             host_visible: false,
             synchronous: false,
+            subnormals: true,
             max_streams: LANES,
         };
         let identity = Identity {

@@ -2,7 +2,8 @@
 //! that belongs to the stream. A kernel that faults is an error of its submission alone.
 
 use super::{
-    Bound, Entry, LANE_LIMIT, Launch, Library, LibraryError, Machine, SCRATCH_LIMIT, SIMD_LANES,
+    Bound, Entry, Flush, LANE_LIMIT, Launch, Library, LibraryError, Machine, SCRATCH_LIMIT,
+    SIMD_LANES,
 };
 use crate::{
     backend::{Backend, Progress, Queue},
@@ -44,6 +45,7 @@ impl Emulated {
             scratch: SCRATCH_LIMIT,
             host_visible: true,
             synchronous: true,
+            subnormals: !Flush::wanted(),
             max_streams: STREAMS,
         };
         Emulated { caps }
@@ -204,8 +206,10 @@ impl EmulatedQueue {
             bindings: &bindings,
         };
         let machine = self.machine(plan.grid.lanes)?;
+        let flush = Flush::wanted().then(Flush::begin);
         // SAFETY: passed on from the caller.
         let outcome = unsafe { machine.run(&launch) };
+        drop(flush);
         outcome.map_err(|fault| Error::KernelFault {
             device: NAME.to_owned(),
             report: fault.to_string(),

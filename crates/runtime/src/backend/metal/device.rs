@@ -103,6 +103,7 @@ impl Metal {
             scratch: device.maxThreadgroupMemoryLength(),
             host_visible: true,
             synchronous: false,
+            subnormals: false,
             max_streams: TRACKS,
         };
         Ok(Metal {
