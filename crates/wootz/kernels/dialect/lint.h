@@ -1,39 +1,23 @@
 #pragma once
-// The dialect for the lint: declarations whose address spaces are as strict as Metal's.
-//
-// Two compilers look. C++ for OpenCL has real address spaces and refuses a conversion between
-// them. Plain C++ with numbered address spaces has `this` in the thread space alone, as Metal has,
-// and so refuses a member function on an object elsewhere.
+// The dialect for the lint: declarations in plain C++ with numbered address spaces, where `this` lies
+// in the thread space alone, as in Metal, so that a member function on an object elsewhere is refused.
 
-#if defined(__OPENCL_CPP_VERSION__)
-#pragma OPENCL EXTENSION cl_khr_fp16 : enable
-#define device __global
-#define scratch __local
-#define thread __private
-typedef half lint_f16;
-typedef long lint_i64;
-typedef ulong lint_u64;
-#else
 #define device __attribute__((address_space(1)))
 #define scratch __attribute__((address_space(3)))
 #define constant const __attribute__((address_space(2)))
 #define thread
-typedef _Float16 lint_f16;
-typedef long lint_i64;
-typedef unsigned long lint_u64;
-#endif
 #define FIXED static constexpr const
 #define UNROLL _Pragma("clang loop unroll(full)")
 
 namespace wootz {
 
 typedef float f32;
-typedef lint_f16 f16;
+typedef _Float16 f16;
 typedef __bf16 bf16;
 typedef int i32;
 typedef unsigned int u32;
-typedef lint_i64 i64;
-typedef lint_u64 u64;
+typedef long i64;
+typedef unsigned long u64;
 typedef unsigned char u8;
 typedef unsigned short u16;
 
