@@ -238,6 +238,22 @@ fn a_buffer_that_cannot_be_opened_leaves_no_trace() {
     assert_eq!(one.record.take(), "open run commit1");
 }
 
+#[test]
+fn nobody_waits_for_room_on_a_broken_stream() {
+    let one = One::new(LIMITS);
+    let load = Load {
+        uses: &[],
+        bytes: 1,
+    };
+    let crowded = || one.timeline.fail(Fault::new("gone"));
+    let none = Room::new(0);
+    let told = one
+        .lane
+        .submit(&one.timeline, &none, load, crowded, |_| panic!("no room"));
+    assert_eq!(told, Err(Trouble::Fault(Fault::new("gone"))));
+    assert_eq!(one.record.take(), "");
+}
+
 /// A buffer as the queue of a device gets it.
 struct Committed {
     stream: usize,

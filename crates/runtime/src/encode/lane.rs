@@ -130,12 +130,9 @@ impl<C: Commands> Lane<C> {
                 Attempt::Encoded(ticket) => return Ok(ticket),
                 Attempt::Failed(error) => return Err(Trouble::Open(error)),
                 Attempt::Ahead(oldest) => timeline.wait(oldest).map_err(Trouble::Fault)?,
-                Attempt::NoPlace => {
-                    while !room.take() {
-                        crowded();
-                    }
-                    place.taken = true;
-                }
+                // Looks at the fault again each time: of a device that is gone no buffer ends.
+                Attempt::NoPlace if room.take() => place.taken = true,
+                Attempt::NoPlace => crowded(),
             }
         }
     }
