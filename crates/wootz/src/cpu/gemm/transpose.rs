@@ -1,6 +1,8 @@
 //! Transposing blocks of 32-bit cells: f32 values, or pairs of bf16.
 
-use crate::cpu::simd::{Level, prefetch_read};
+use crate::cpu::simd::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::simd::prefetch_read;
 
 /// Writes `to[c][r] = from[r][c]` for a `rows`×`columns` block. Each side is a pointer and the
 /// distance in bytes from one row there to the next.
