@@ -271,16 +271,28 @@ impl Ready {
     ) -> Result<Ready, Failure> {
         const PROCESSORS: u32 = 16;
         const REGISTERS_OF: u32 = 4;
+        const SCRATCH_OF: u32 = 1;
+        const SCRATCH_OF_PROCESSOR: u32 = 81;
+        /// What the driver takes of scratch memory for itself, for each block.
+        const RESERVED: i32 = 1024;
+        const SHARE_OF_SCRATCH: u32 = 9;
         let driver = gpu.driver;
-        let (mut processors, mut fitting, mut boards) = (0, 0, 0);
+        let (mut processors, mut fitting, mut boards, mut scratch) = (0, 0, 0, 0);
         // SAFETY: each writes one number; the function lives.
         unsafe {
             let device = gpu.identity.device;
             driver.device_attribute(&raw mut processors, PROCESSORS, device)?;
+            driver.device_attribute(&raw mut scratch, SCRATCH_OF_PROCESSOR, device)?;
             driver.fitting(&raw mut fitting, function.0, LANES_OF_A_BLOCK as i32, 0)?;
         }
-        // All that the seats allow must find room at once: one executor may wait for another.
-        let room = (processors * fitting.min(BESIDE)).unsigned_abs() as usize;
+        // All that the seats allow must find room at once: one executor may wait for another. So
+        // must their scratch memory, which a multiprocessor shares with its cache as it is told to.
+        let beside = fitting.min(BESIDE);
+        let each = attribute(gpu, function, SCRATCH_OF)?.cast_signed() + RESERVED;
+        let share = (100 * beside * each / scratch.max(1) + 1).min(100);
+        // SAFETY: the function lives.
+        unsafe { driver.set_function(function.0, SHARE_OF_SCRATCH, share)? };
+        let room = (processors * beside).unsigned_abs() as usize;
         let blocks = usize::from(MEASURES.blocks);
         // One block of each instance carries, the others work.
         let seats = (room / (blocks + 1)).min(SEATS);
