@@ -30,6 +30,8 @@ pub struct Caps {
     pub memory: usize,
     /// Scratch memory that one group can have, in bytes.
     pub scratch: usize,
+    /// Groups that can run together and reach each other's scratch memory; 1 where none can.
+    pub cluster: usize,
     /// Whether the host can read and write the device's memory in place.
     pub host_visible: bool,
     /// Whether a plan is done when its submission returns.

@@ -38,6 +38,7 @@ impl Cpu {
             level: std::env::consts::ARCH.to_owned(),
             memory: host::memory(),
             scratch: usize::MAX,
+            cluster: 1,
             host_visible: true,
             synchronous: true,
             subnormals: true,

@@ -110,6 +110,7 @@ impl Null {
             level: String::new(),
             memory,
             scratch: 32 << 10,
+            cluster: 1,
             host_visible: true,
             synchronous,
             subnormals: true,

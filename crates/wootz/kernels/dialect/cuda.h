@@ -71,6 +71,23 @@ inline void device_barrier(Place) { __syncthreads(); }
 #endif
 inline void simd_barrier(Place) { __syncwarp(); }
 
+#if __CUDA_ARCH__ >= 900 && !defined(WOOTZ_RESIDENT)
+#define HAS_CLUSTERS
+inline u32 member(Place) {
+  u32 rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+inline void cluster_barrier(Place) {
+  asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" : : : "memory");
+}
+template <typename T> inline T* scratch_of(Place, u32 member, T* at) {
+  u64 there;
+  asm("mapa.u64 %0, %1, %2;" : "=l"(there) : "l"(at), "r"(member));
+  return reinterpret_cast<T*>(there);
+}
+#endif
+
 template <typename T>
 inline T shuffle(Place, T value, u32 from) {
   return __shfl_sync(0xffffffffu, value, from);
@@ -86,7 +103,8 @@ inline T shuffle_up(Place, T value, u32 distance) {
 }
 inline bool simd_any(Place, bool condition) { return __any_sync(0xffffffffu, condition); }
 
-// `count` neighbours moved as one; a pack in memory is aligned to its own size.
+// `count` neighbours moved as one; a pack in memory is aligned to its own size, or
+// to 16 bytes if that is less.
 template <typename T, u32 count> struct Pack {
   T at[count];
 };
@@ -97,6 +115,8 @@ template <> struct Word<2> { typedef u16 type; };
 template <> struct Word<4> { typedef u32 type; };
 template <> struct Word<8> { typedef uint2 type; };
 template <> struct Word<16> { typedef uint4 type; };
+struct TwoWords { uint4 low, high; };
+template <> struct Word<32> { typedef TwoWords type; };
 
 template <u32 count, typename T>
 inline Pack<T, count> load(const T* from) {
@@ -113,10 +133,20 @@ inline void store(T* to, const Pack<T, count>& pack) {
 // Whole values in and out of scratch memory.
 template <typename T> inline void put(scratch T* to, T value) { *to = value; }
 template <typename T> inline T get(scratch const T* from) { return *from; }
-// A pack, to where packs start.
+// Packs, to and from where packs start.
 template <u32 count, typename T> inline void put_packed(T* to, const Pack<T, count>& pack) {
   store(to, pack);
 }
+template <u32 count, typename T> inline Pack<T, count> get_packed(const T* from) {
+  return load<count>(from);
+}
+#define HAS_BRING
+template <u32 count, typename T> inline void bring(T* to, const T* from) {
+  static_assert(sizeof(T) * count == 16, "a pack of 16 bytes");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
+               : : "r"(u32(__cvta_generic_to_shared(to))), "l"(from) : "memory");
+}
+inline void arrived(Place) { asm volatile("cp.async.wait_all;" : : : "memory"); }
 // In and out of device memory.
 template <typename T> inline void keep(device T* to, T value) { *to = value; }
 template <typename T> inline T kept(device const T* from) { return *from; }
@@ -287,6 +317,12 @@ inline f32 exp2_fast(f32 x) {
   asm("ex2.approx.f32 %0, %1;" : "=f"(value) : "f"(x));
   return value;
 }
+// Of an x of -1 ... 1.
+inline f32 exp2_unit(f32 x) {
+  f32 value;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(value) : "f"(x));
+  return value;
+}
 inline f32 reciprocal_fast(f32 x) {
   f32 value;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(value) : "f"(x));
@@ -378,11 +414,30 @@ template <typename Params> struct Held<Params, true> { typedef const Params type
 // Launch form: buffers, then the parameters by value; scratch is the launch's dynamic memory.
 #define IN(index, type) const type* __restrict__ b##index,
 #define OUT(index, type) type* b##index,
-#define ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)                             \
-  extern "C" __global__ void __launch_bounds__(lanes)                                     \
-      name(BUFFERS const __grid_constant__ Params params) {                               \
-    extern __shared__ __align__(16) unsigned char memory[];                               \
-    wootz::Place at = {blockIdx.x, gridDim.x, threadIdx.x, blockDim.x, memory};           \
-    __VA_ARGS__(at, BARE ARGUMENTS, params);                                                        \
+#define LAUNCHED(ARGUMENTS, ...)                                                \
+  {                                                                             \
+    extern __shared__ __align__(16) unsigned char memory[];                     \
+    wootz::Place at = {blockIdx.x, gridDim.x, threadIdx.x, blockDim.x, memory}; \
+    __VA_ARGS__(at, BARE ARGUMENTS, params);                                    \
   }
+#define ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)  \
+  extern "C" __global__ void __launch_bounds__(lanes)               \
+      name(BUFFERS const __grid_constant__ Params params)           \
+      LAUNCHED(ARGUMENTS, __VA_ARGS__)
+// Registers for so many lanes at once that enough of the memory they wait for is on its way.
+#define DENSE_ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)  \
+  extern "C" __global__ void __launch_bounds__(lanes, 1024 / lanes)       \
+      name(BUFFERS const __grid_constant__ Params params)                 \
+      LAUNCHED(ARGUMENTS, __VA_ARGS__)
+#if __CUDA_ARCH__ >= 900
+#define CLUSTER_2_ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)                     \
+  extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(lanes, 1024 / lanes)    \
+      name(BUFFERS const __grid_constant__ Params params) LAUNCHED(ARGUMENTS, __VA_ARGS__)
+#define CLUSTER_4_ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)                     \
+  extern "C" __global__ void __cluster_dims__(4, 1, 1) __launch_bounds__(lanes, 1024 / lanes)    \
+      name(BUFFERS const __grid_constant__ Params params) LAUNCHED(ARGUMENTS, __VA_ARGS__)
+#define CLUSTER_8_ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)                     \
+  extern "C" __global__ void __cluster_dims__(8, 1, 1) __launch_bounds__(lanes, 1024 / lanes)    \
+      name(BUFFERS const __grid_constant__ Params params) LAUNCHED(ARGUMENTS, __VA_ARGS__)
+#endif
 #endif

@@ -8,7 +8,8 @@
 //   place       Place: where a body runs; a body gets it as an argument, never from the hardware
 //   simd        32 lanes in step: shuffle, shuffle_xor, shuffle_up, simd_any, simd_barrier
 //   group       the lanes that share scratch: scratch_barrier, device_barrier
-//   memory      load, store, narrow (packs), put, get, put_packed (scratch), keep, kept (device), atomic_add, atomic_max, atomic_load, atomic_store
+//   cluster     groups that see each other's: member, scratch_of, cluster_barrier
+//   memory      load, store, narrow (packs), put, get, put_packed, get_packed (scratch), bring, arrived (device to scratch), keep, kept (device), atomic_add, atomic_max, atomic_load, atomic_store
 //   matrices    SimdTile, multiply_add, multiply_add_turned, get, set: a simd's accumulator of 8 x 8 blocks;
 //               PackSums, multiply_packs: of 16 x 8, from packs that lanes hold
 //   maths       exp_precise, exp_fast, ...: never a bare name whose meaning differs
@@ -17,7 +18,8 @@
 //   loops       UNROLL before a loop with constant bounds
 //   entries     ENTRY(name, lanes, count, Params, buffers, arguments, body): one generated line
 //               per kernel; buffers is a run of IN(index, type) and OUT(index, type), arguments
-//               names them as (b0, b1, ...), body may hold commas
+//               names them as (b0, b1, ...), body may hold commas; DENSE_ENTRY and CLUSTER_n_ENTRY
+//               likewise, where that means something
 //
 // The language is C++14 without lambdas, recursion, virtual functions or globals: what the
 // strictest of the three takes. A pointer to group memory comes only from Place.
@@ -35,6 +37,15 @@
 #define BARE(...) __VA_ARGS__
 #if defined(CALLED)
 #include "dialect/call.h"
+#endif
+
+#if !defined(DENSE_ENTRY)
+#define DENSE_ENTRY ENTRY
+#endif
+#if !defined(CLUSTER_2_ENTRY)
+#define CLUSTER_2_ENTRY ENTRY
+#define CLUSTER_4_ENTRY ENTRY
+#define CLUSTER_8_ENTRY ENTRY
 #endif
 
 #include "dialect/number.h"

@@ -137,10 +137,12 @@ UNCHECKED inline bool simd_any(Place, bool condition, HERE) {
 
 template <typename T>
 UNCHECKED void check_alignment(const T* at, u64 bytes) {
+  bytes = bytes < 16 ? bytes : 16;
   if (uintptr_t(at) % bytes) hooks.misaligned(at, bytes);
 }
 
-// `count` neighbours moved as one; a pack in memory is aligned to its own size.
+// `count` neighbours moved as one; a pack in memory is aligned to its own size, or
+// to 16 bytes if that is less.
 template <typename T, u32 count> struct Pack {
   T at[count];
 };
@@ -162,10 +164,13 @@ inline void store(T* to, const Pack<T, count>& pack) {
 // Whole values in and out of scratch memory.
 template <typename T> inline void put(scratch T* to, T value) { *to = value; }
 template <typename T> inline T get(scratch const T* from) { return *from; }
-// A pack, to where packs start.
+// Packs, to and from where packs start.
 template <u32 count, typename T> inline void put_packed(scratch T* to, const Pack<T, count>& pack) {
   check_alignment(to, sizeof(T) * count);
   for (u32 i = 0; i < count; ++i) to[i] = pack.at[i];
+}
+template <u32 count, typename T> inline Pack<T, count> get_packed(scratch const T* from) {
+  return load<count>(from);
 }
 // In and out of device memory.
 template <typename T> inline void keep(device T* to, T value) { *to = value; }
@@ -293,6 +298,8 @@ inline f32 absolute(f32 x) { return fabsf(x); }
 inline f32 larger(f32 a, f32 b) { return (a > b || a != a) ? a : b; }
 inline f32 smaller(f32 a, f32 b) { return (a < b || a != a) ? a : b; }
 inline f32 exp2_fast(f32 x) { return exp2f(x); }
+// Of an x of -1 ... 1.
+inline f32 exp2_unit(f32 x) { return exp2f(x); }
 inline f32 reciprocal_fast(f32 x) { return 1.0f / x; }
 
 // Values of f32 as a pack of T.

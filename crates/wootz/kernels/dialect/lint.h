@@ -48,6 +48,7 @@ template <typename T> void put(scratch T* to, T value);
 template <typename T> T get(scratch const T* from);
 template <u32 count, typename T>
 void put_packed(scratch T* to, thread const Pack<T, count>& pack);
+template <u32 count, typename T> Pack<T, count> get_packed(scratch const T* from);
 template <typename T> void keep(device T* to, T value);
 template <typename T> T kept(device const T* from);
 
@@ -81,6 +82,7 @@ f32 absolute(f32 x);
 f32 larger(f32 a, f32 b);
 f32 smaller(f32 a, f32 b);
 f32 exp2_fast(f32 x);
+f32 exp2_unit(f32 x);
 f32 reciprocal_fast(f32 x);
 template <typename T, u32 count> Pack<T, count> narrow(thread const f32* from);
 

@@ -81,7 +81,8 @@ inline T shuffle_up(Place at, T value, u32 distance) {
 }
 inline bool simd_any(Place, bool condition) { return metal::simd_any(condition); }
 
-// `count` neighbours moved as one; a pack in memory is aligned to its own size.
+// `count` neighbours moved as one; a pack in memory is aligned to its own size, or
+// to 16 bytes if that is less.
 template <typename T, u32 count> struct Pack {
   T at[count];
 };
@@ -134,13 +135,25 @@ inline void store(device T* to, thread const Pack<T, count>& pack) {
 // Whole values in and out of scratch memory.
 template <typename T> inline void put(scratch T* to, T value) { *to = value; }
 template <typename T> inline T get(scratch const T* from) { return *from; }
-// A pack, to where packs start.
+// Packs, to and from where packs start.
 template <u32 count, typename T>
 inline void put_packed(scratch T* to, thread const Pack<T, count>& pack) {
   UNROLL for (u32 i = 0; i < count; i += 4) {
     metal::vec<T, 4> word(pack.at[i], pack.at[i + 1], pack.at[i + 2], pack.at[i + 3]);
     *reinterpret_cast<scratch metal::vec<T, 4>*>(to + i) = word;
   }
+}
+template <u32 count, typename T>
+inline Pack<T, count> get_packed(scratch const T* from) {
+  Pack<T, count> pack;
+  UNROLL for (u32 i = 0; i < count; i += 4) {
+    metal::vec<T, 4> word = *reinterpret_cast<scratch const metal::vec<T, 4>*>(from + i);
+    pack.at[i] = word.x;
+    pack.at[i + 1] = word.y;
+    pack.at[i + 2] = word.z;
+    pack.at[i + 3] = word.w;
+  }
+  return pack;
 }
 // In and out of device memory.
 template <typename T> inline void keep(device T* to, T value) { *to = value; }
@@ -256,6 +269,8 @@ inline f32 larger(f32 a, f32 b) { return (a > b || a != a) ? a : b; }
 inline f32 smaller(f32 a, f32 b) { return (a < b || a != a) ? a : b; }
 // Metal's fast one is only good near 0.
 inline f32 exp2_fast(f32 x) { return metal::precise::exp2(x); }
+// Of an x of -1 ... 1.
+inline f32 exp2_unit(f32 x) { return metal::fast::exp2(x); }
 inline f32 reciprocal_fast(f32 x) { return metal::fast::divide(1.0f, x); }
 
 // Values of f32 as a pack of T.

@@ -104,6 +104,13 @@ inline To convert(From x) {
 template <typename T>
 inline wide<T> widen(T x) { return wide<T>(x); }
 
+// One value in all places of a pack.
+template <u32 count, typename T> inline Pack<T, count> splat(T value) {
+  Pack<T, count> pack;
+  UNROLL for (u32 i = 0; i < count; ++i) pack.at[i] = value;
+  return pack;
+}
+
 // 16 bytes of neighbours as words. A load of elements is only over when they are taken apart; one
 // of words can be on its way while others are asked for.
 typedef Pack<u32, 4> Words;

@@ -23,4 +23,22 @@ template <typename Index> inline Index lane_stride(Place at) {
   return Index(at.groups) * at.lanes;
 }
 
+// The cluster of a group: groups that run together and reach each other's scratch memory. Where there
+// are none, a group is one of its own.
+#if !defined(HAS_CLUSTERS)
+inline u32 member(Place) { return 0; }
+inline void cluster_barrier(Place at) { scratch_barrier(at); }
+template <typename T> inline scratch T* scratch_of(Place, u32, scratch T* at) { return at; }
+#endif
+
+// A pack of 16 bytes from device to scratch memory, which may come while the lane goes on; what it
+// asked for is there after `arrived`.
+#if !defined(HAS_BRING)
+template <u32 count, typename T> inline void bring(scratch T* to, device const T* from) {
+  Pack<T, count> pack = load<count>(from);
+  put_packed<count>(to, pack);
+}
+inline void arrived(Place) {}
+#endif
+
 }  // namespace wootz

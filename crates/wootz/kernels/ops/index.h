@@ -16,7 +16,7 @@ inline void pick(Place at, device const T* x, device const I* index, device T* y
                  device u32* refused, constant WalkParams& p) {
   for (Index n = first_of_lane<Index>(at); n < Index(p.total); n += lane_stride<Index>(at)) {
     Spot<3> spot = locate<3, VEC>(n, p);
-    i64 step = inner_stride(p, 1), to = inner_stride(p, 0), from = inner_stride(p, 2);
+    i64 step = inner_stride(p, 1);
     if (VEC > 1) {
       // One index for the whole pack.
       i64 picked = i64(index[spot.offset[2]]);
@@ -25,7 +25,7 @@ inline void pick(Place at, device const T* x, device const I* index, device T* y
         continue;
       }
       Pack<T, VEC> pack = fetch<VEC>(x + (spot.offset[1] + picked * p.wholes[1]), step, spot.count);
-      put_pack(y + spot.offset[0], pack, to, spot.count);
+      put_pack(y + spot.offset[0], pack, spot.count);
       continue;
     }
     i64 picked = i64(index[spot.offset[2]]);

@@ -47,8 +47,9 @@ inline f32 sum_streamed(thread Team& team, device const T* x, u64 length, f32 ov
 
 // What a row is centred on: its mean, or 0, which needs no sum.
 struct Centred {
-  template <typename Team> static f32 centre(thread Team& team, f32 sum, f32 length) {
-    return reduce<Sum<f32>>(team, sum) / length;
+  enum : bool { CENTRED = true };
+  template <typename Team> static f32 centre(thread Team& team, f32 sum, f32 share) {
+    return reduce<Sum<f32>>(team, sum) * share;
   }
   template <typename T, u32 VEC, typename Team>
   static f32 total(thread Team& team, device const T* x, u64 length, f32 over) {
@@ -59,6 +60,7 @@ struct Centred {
   }
 };
 struct Uncentred {
+  enum : bool { CENTRED = false };
   template <typename Team> static f32 centre(thread Team&, f32, f32) { return 0.0f; }
   template <typename T, u32 VEC, typename Team>
   static f32 total(thread Team&, device const T*, u64, f32) {
@@ -80,16 +82,17 @@ struct Line {
 inline bool fits(f32 squares, f32 eps) {
   return squares < 1e37f && (squares > 1e-30f || eps > 1e-20f);
 }
-inline Line line_of(Spread all, f32 length, f32 eps) {
-  f32 miss = all.sum / length;
-  f32 variance = all.squares / length - miss * miss;
+// An element's share of a sum is 1 / length.
+inline Line line_of(Spread all, f32 share, f32 eps) {
+  f32 miss = all.sum * share;
+  f32 variance = fused(all.squares, share, -(miss * miss));
   if (variance < 0.0f) variance = 0.0f;
   Line line = {miss, 1.0f / sqrt_precise(variance + eps)};
   return line;
 }
 // The same of deviations that were scaled by `down`.
-inline Line line_of(Spread all, f32 length, f32 eps, f32 down) {
-  Line line = line_of(all, length, eps * down * down);
+inline Line line_of(Spread all, f32 share, f32 eps, f32 down) {
+  Line line = line_of(all, share, eps * down * down);
   line.shift /= down;
   line.scale *= down;
   return line;
@@ -101,26 +104,36 @@ inline f32 down_from(f32 top) {
   return power_of_two(exponent > 126 ? -126 : exponent < -126 ? 126 : -exponent);
 }
 
-// The weights, or biases, of VEC neighbours from `index` on.
-template <u32 VEC, typename T>
-inline Pack<T, VEC> fetch_affine(device const T* from, u64 index, constant NormParams& p) {
-  if (VEC > 1 && p.packed) return load<VEC>(from + index);
-  Pack<T, VEC> pack;
-  UNROLL for (u32 i = 0; i < VEC; ++i) {
-    pack.at[i] = from[p.inner == 1 ? index + i : (index + i) / p.inner];
+// The weights and biases of VEC neighbours from `index` on: their own, or one for all of them.
+template <typename T, u32 VEC> struct Affine {
+  Pack<T, VEC> weight, bias;
+};
+struct Own {
+  template <u32 VEC, typename T>
+  static Pack<T, VEC> fetch(device const T* from, u64 index, constant NormParams&) {
+    return load<VEC>(from + index);
   }
-  return pack;
+};
+struct Shared {
+  template <u32 VEC, typename T>
+  static Pack<T, VEC> fetch(device const T* from, u64 index, constant NormParams& p) {
+    return splat<VEC>(from[u32(index) / u32(p.inner)]);
+  }
+};
+template <typename Whose, u32 VEC, typename T>
+inline Affine<T, VEC> affine_at(device const T* weight, device const T* bias, u64 index,
+                                constant NormParams& p) {
+  Affine<T, VEC> affine = {splat<VEC>(T(1.0f)), splat<VEC>(T(0.0f))};
+  if (p.has_weight) affine.weight = Whose::template fetch<VEC>(weight, index, p);
+  if (p.has_bias) affine.bias = Whose::template fetch<VEC>(bias, index, p);
+  return affine;
 }
-template <u32 VEC, typename T>
-inline void affine(thread f32* x, device const T* weight, device const T* bias, u64 index,
-                   constant NormParams& p) {
-  if (p.has_weight) {
-    Pack<T, VEC> pack = fetch_affine<VEC>(weight, index, p);
-    UNROLL for (u32 i = 0; i < VEC; ++i) x[i] *= f32(pack.at[i]);
-  }
-  if (p.has_bias) {
-    Pack<T, VEC> pack = fetch_affine<VEC>(bias, index, p);
-    UNROLL for (u32 i = 0; i < VEC; ++i) x[i] += f32(pack.at[i]);
+// (x - line.shift) * line.scale * weight + bias
+template <typename Kind, typename T, u32 VEC>
+inline void apply(thread f32* x, Line line, thread const Affine<T, VEC>& affine) {
+  UNROLL for (u32 i = 0; i < VEC; ++i) {
+    f32 slope = line.scale * f32(affine.weight.at[i]), offset = f32(affine.bias.at[i]);
+    x[i] = fused(x[i], slope, Kind::CENTRED ? fused(-line.shift, slope, offset) : offset);
   }
 }
 
@@ -135,47 +148,109 @@ inline Spread spread_held(thread Team& team, thread const Row<T, VEC, PACKS>& ro
   return Kind::spread(team, state);
 }
 
+template <typename Kind, typename Whose, typename T, u32 VEC, u32 PACKS, typename Team>
+inline void finish_row(thread Row<T, VEC, PACKS>& row, thread const Team& team, Line line,
+                       device const T* weight, device const T* bias, device T* to, u32 length,
+                       constant NormParams& p) {
+  UNROLL for (u32 j = 0; j < PACKS; ++j) {
+    u32 start = pack_start<VEC>(team, j);
+    if (start < length) {
+      Affine<T, VEC> affine = affine_at<Whose, VEC>(weight, bias, start, p);
+      apply<Kind>(row.at + j * VEC, line, affine);
+    }
+  }
+  store_row(row, team, to, length);
+}
+
+// What stands for a row once it is centred: elements that are not there are 0.
+template <typename Kind, typename T, u32 VEC, u32 PACKS, typename Team>
+inline void centre_row(thread Row<T, VEC, PACKS>& row, thread const Team& team, f32 centre,
+                       u32 length) {
+  if (!Kind::CENTRED) return;
+  UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) row.at[k] -= centre;
+  if (length == team.size * VEC * PACKS) return;
+  UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) {
+    if (pack_start<VEC>(team, k / VEC) >= length) row.at[k] = 0.0f;
+  }
+}
+
+template <typename Kind, typename T, u32 VEC, u32 PACKS, typename Team>
+inline void norm_row(thread Team& team, thread Row<T, VEC, PACKS>& row, device const T* weight,
+                     device const T* bias, device T* to, u32 length, f32 share,
+                     constant NormParams& p) {
+  // A lane that holds little has room for what it multiplies by, and asks for it early.
+  enum : bool { EARLY = VEC * PACKS <= 8 };
+  Affine<T, VEC> early[PACKS];
+  bool prepared = EARLY && p.packed;
+  if (prepared) {
+    UNROLL for (u32 j = 0; j < PACKS; ++j) {
+      u32 start = pack_start<VEC>(team, j);
+      if (start < length) early[j] = affine_at<Own, VEC>(weight, bias, start, p);
+    }
+  }
+  f32 centre = Kind::centre(team, fold<Sum<f32>>(row), share);
+  if (any(team, is_inf(centre))) {
+    // The sum was too large, which the mean need not be.
+    f32 sum = 0.0f;
+    UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) sum = fused(row.at[k], power_of_two(-32), sum);
+    sum = Kind::centre(team, sum, share) * power_of_two(32);
+    if (is_inf(centre)) centre = sum;
+  }
+  centre_row<Kind>(row, team, centre, length);
+  Spread all = spread_held<Kind, VEC>(team, row, 1.0f);
+  Line line = line_of(all, share, p.eps);
+  bool unfit = !fits(all.squares, p.eps);
+  if (any(team, unfit)) {
+    f32 top = 0.0f;
+    UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) top = Max<f32>::join(top, absolute(row.at[k]));
+    f32 down = down_from(reduce<Max<f32>>(team, top));
+    all = spread_held<Kind, VEC>(team, row, down);
+    if (unfit) line = line_of(all, share, p.eps, down);
+  }
+  if (prepared) {
+    UNROLL for (u32 j = 0; j < PACKS; ++j) apply<Kind>(row.at + j * VEC, line, early[j]);
+    store_row(row, team, to, length);
+  } else if (p.packed) {
+    finish_row<Kind, Own>(row, team, line, weight, bias, to, length, p);
+  } else {
+    finish_row<Kind, Shared>(row, team, line, weight, bias, to, length, p);
+  }
+}
+
+// The first weight of row r.
+inline u64 weights_of(u64 r, constant NormParams& p) {
+  return p.groups == 1 ? 0 : r % p.groups * p.weights;
+}
+
 template <typename Kind, typename T, typename Team, u32 VEC, u32 PACKS>
 inline void norm_held(Place at, device const T* x, device const T* weight, device const T* bias,
                       device T* y, constant NormParams& p) {
   Team team = team_of<Team>(at);
-  f32 length = f32(p.length);
+  f32 share = 1.0f / f32(p.length);
   for (u64 step = 0; team.first + step < p.rows; step += team.stride) {
-    u64 r = team.row + step, end = r < p.rows ? p.length : 0;
-    u64 group = p.groups == 1 ? 0 : (r % p.groups) * p.weights;
+    u64 r = team.row + step, group = weights_of(r, p);
+    u32 end = r < p.rows ? u32(p.length) : 0;
     Row<T, VEC, PACKS> row;
     load_row(row, team, end ? x + r * p.length : x, end, 0.0f);
-    f32 centre = Kind::centre(team, fold<Sum<f32>>(row), length);
-    if (any(team, is_inf(centre))) {
-      f32 sum = 0.0f;
-      UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) sum += row.at[k] / length;
-      sum = Kind::centre(team, sum, 1.0f);
-      if (is_inf(centre)) centre = sum;
-    }
-    UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) {
-      bool inside = pack_start<VEC>(team, k / VEC) < end;
-      row.at[k] = inside ? row.at[k] - centre : 0.0f;
-    }
-    Spread all = spread_held<Kind, VEC>(team, row, 1.0f);
-    Line line = line_of(all, length, p.eps);
-    bool unfit = !fits(all.squares, p.eps);
-    if (any(team, unfit)) {
-      f32 top = 0.0f;
-      UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) top = Max<f32>::join(top, absolute(row.at[k]));
-      f32 down = down_from(reduce<Max<f32>>(team, top));
-      all = spread_held<Kind, VEC>(team, row, down);
-      if (unfit) line = line_of(all, length, p.eps, down);
-    }
-    UNROLL for (u32 j = 0; j < PACKS; ++j) {
-      u64 start = pack_start<VEC>(team, j);
-      if (start < end) {
-        thread f32* values = row.at + j * VEC;
-        UNROLL for (u32 i = 0; i < VEC; ++i) values[i] = (values[i] - line.shift) * line.scale;
-        affine<VEC>(values, weight + group, bias + group, start, p);
-        Pack<T, VEC> pack = narrow<T, VEC>(values);
-        store<VEC>(y + r * p.length + start, pack);
-      }
-    }
+    norm_row<Kind>(team, row, weight + group, bias + group, y + r * p.length, end, share, p);
+  }
+}
+
+// The same, where the next row comes while this one is worked on.
+template <typename Kind, typename T, typename Team, u32 VEC, u32 PACKS>
+inline void norm_ahead(Place at, device const T* x, device const T* weight, device const T* bias,
+                       device T* y, constant NormParams& p) {
+  Team team = team_of<Team>(at);
+  scratch T* stage = scratch_at<T>(at, STAGE);
+  u32 length = u32(p.length);
+  f32 share = 1.0f / f32(p.length);
+  if (team.row < p.rows) ask_row<VEC, PACKS>(team, stage, x + team.row * p.length, length);
+  for (u64 r = team.row; r < p.rows; r += team.stride) {
+    u64 group = weights_of(r, p), next = r + team.stride;
+    Row<T, VEC, PACKS> row;
+    take_row(row, team, stage, length, 0.0f);
+    if (next < p.rows) ask_row<VEC, PACKS>(team, stage, x + next * p.length, length);
+    norm_row<Kind>(team, row, weight + group, bias + group, y + r * p.length, length, share, p);
   }
 }
 
@@ -198,14 +273,14 @@ template <typename Kind, typename T, typename Team, u32 VEC>
 inline void norm_streamed(Place at, device const T* x, device const T* weight, device const T* bias,
                           device T* y, constant NormParams& p) {
   Team team = team_of<Team>(at);
-  f32 length = f32(p.length);
+  f32 length = f32(p.length), share = 1.0f / length;
   for (u64 r = team.row; r < p.rows; r += team.stride) {
-    u64 group = (r % p.groups) * p.weights;
+    u64 group = weights_of(r, p);
     device const T* from = x + r * p.length;
-    f32 centre = Kind::template total<T, VEC>(team, from, p.length, 1.0f) / length;
+    f32 centre = Kind::template total<T, VEC>(team, from, p.length, 1.0f) * share;
     if (is_inf(centre)) centre = Kind::template total<T, VEC>(team, from, p.length, length);
     Spread all = spread_streamed<Kind, T, VEC>(team, from, p.length, centre, 1.0f);
-    Line line = line_of(all, length, p.eps);
+    Line line = line_of(all, share, p.eps);
     if (!fits(all.squares, p.eps)) {
       f32 top = 0.0f;
       for (u64 i = team.rank; i < p.length; i += team.size) {
@@ -213,15 +288,15 @@ inline void norm_streamed(Place at, device const T* x, device const T* weight, d
       }
       f32 down = down_from(reduce<Max<f32>>(team, top));
       all = spread_streamed<Kind, T, VEC>(team, from, p.length, centre, down);
-      line = line_of(all, length, p.eps, down);
+      line = line_of(all, share, p.eps, down);
     }
     for (u64 start = u64(team.rank) * VEC; start < p.length; start += u64(team.size) * VEC) {
       Pack<T, VEC> pack = load<VEC>(from + start);
       f32 values[VEC];
-      UNROLL for (u32 i = 0; i < VEC; ++i) {
-        values[i] = ((f32(pack.at[i]) - centre) - line.shift) * line.scale;
-      }
-      affine<VEC>(values, weight + group, bias + group, start, p);
+      UNROLL for (u32 i = 0; i < VEC; ++i) values[i] = f32(pack.at[i]) - centre;
+      Affine<T, VEC> affine = p.packed ? affine_at<Own, VEC>(weight + group, bias + group, start, p)
+                                       : affine_at<Shared, VEC>(weight + group, bias + group, start, p);
+      apply<Kind>(values, line, affine);
       Pack<T, VEC> out = narrow<T, VEC>(values);
       store<VEC>(y + r * p.length + start, out);
     }

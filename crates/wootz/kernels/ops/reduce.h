@@ -12,6 +12,14 @@ namespace wootz {
 // Elements that a lane fetches before it folds them.
 enum : u32 { AHEAD = 4 };
 
+template <typename Fold, typename W, typename T, u32 VEC>
+inline typename Fold::State fold_pack(typename Fold::State state, Pack<T, VEC> pack, u64 from,
+                                      W first, constant ReduceParams& p) {
+  W x[VEC];
+  UNROLL for (u32 i = 0; i < VEC; ++i) x[i] = W(widen(pack.at[i]));
+  return Together<Fold, W, VEC>::add(state, x, from, 1, first, p);
+}
+
 // Folds what this lane has of a row's elements `from` to `end`.
 template <typename Fold, typename W, typename T, u32 VEC, typename Team>
 inline typename Fold::State fold_row(thread const Team& team, device const T* x, u64 from, u64 end,
@@ -24,16 +32,11 @@ inline typename Fold::State fold_row(thread const Team& team, device const T* x,
     Pack<T, VEC> pack[AHEAD];
     UNROLL for (u32 j = 0; j < AHEAD; ++j) pack[j] = load<VEC>(x + (start + j * step));
     UNROLL for (u32 j = 0; j < AHEAD; ++j) {
-      UNROLL for (u32 i = 0; i < VEC; ++i) {
-        state = Fold::add(state, W(widen(pack[j].at[i])), start + j * step + i, first, p);
-      }
+      state = fold_pack<Fold, W>(state, pack[j], start + j * step, first, p);
     }
   }
   for (; start < end; start += step) {
-    Pack<T, VEC> pack = load<VEC>(x + start);
-    UNROLL for (u32 i = 0; i < VEC; ++i) {
-      state = Fold::add(state, W(widen(pack.at[i])), start + i, first, p);
-    }
+    state = fold_pack<Fold, W>(state, load<VEC>(x + start), start, first, p);
   }
   return state;
 }
@@ -63,63 +66,97 @@ inline void reduce_row_parts(Place at, device const T* x, device typename Fold::
   }
 }
 
-// A group takes 32 neighbouring columns: each simd folds its share of the rows, and the first one
-// joins what all have found. Gives the state to the lanes of the first simd.
-template <typename Fold, typename W, typename T>
-inline typename Fold::State fold_columns(Place at, device const T* column, bool inside, u64 from,
-                                         u64 end, constant ReduceParams& p) {
-  typename Fold::State state = Fold::none();
-  u64 step = simds(at), k = from + simd_index(at);
+// Lanes of a group that folds columns.
+enum : u32 { COLUMN_LANES = 128 };
+
+// A group takes neighbouring columns, VEC for each lane of a simd: each simd folds its share of the
+// rows, and for each of the VEC some simd joins what all have found. Gives the state of column
+// `i * VEC + k` of these to lane i of simd k % simds, as `found[k / simds]`.
+template <u32 VEC> struct Column {
+  enum : u32 { SIMDS = COLUMN_LANES / SIMD_LANES, EACH = (VEC + SIMDS - 1) / SIMDS };
+};
+template <typename Fold, typename W, typename T, u32 VEC>
+inline void fold_columns(Place at, device const T* column, bool inside, u64 from, u64 end,
+                         thread typename Fold::State* found, constant ReduceParams& p) {
+  typedef typename Fold::State State;
+  // As many rows ahead as make up for narrow packs.
+  enum : u32 { SIMDS = Column<VEC>::SIMDS, ROWS = VEC * sizeof(T) < 16 ? 2 * AHEAD : AHEAD };
+  State state[VEC];
+  UNROLL for (u32 i = 0; i < VEC; ++i) state[i] = Fold::none();
+  u64 k = from + simd_index(at);
   if (inside && k < end) {
-    W first = W(widen(column[0]));
-    for (; k + (AHEAD - 1) * step < end; k += AHEAD * step) {
-      T ahead[AHEAD];
-      UNROLL for (u32 j = 0; j < AHEAD; ++j) ahead[j] = column[(k + j * step) * p.inner];
-      UNROLL for (u32 j = 0; j < AHEAD; ++j) {
-        state = Fold::add(state, W(widen(ahead[j])), k + j * step, first, p);
+    Pack<T, VEC> first = load<VEC>(column);
+    for (; k + (ROWS - 1) * SIMDS < end; k += ROWS * SIMDS) {
+      Pack<T, VEC> ahead[ROWS];
+      UNROLL for (u32 j = 0; j < ROWS; ++j) {
+        ahead[j] = load<VEC>(column + (k + j * SIMDS) * p.inner);
+      }
+      UNROLL for (u32 i = 0; i < VEC; ++i) {
+        W x[ROWS];
+        UNROLL for (u32 j = 0; j < ROWS; ++j) x[j] = W(widen(ahead[j].at[i]));
+        W one = W(widen(first.at[i]));
+        state[i] = Together<Fold, W, ROWS>::add(state[i], x, k, SIMDS, one, p);
       }
     }
-    for (; k < end; k += step) {
-      state = Fold::add(state, W(widen(column[k * p.inner])), k, first, p);
+    for (; k < end; k += SIMDS) {
+      Pack<T, VEC> pack = load<VEC>(column + k * p.inner);
+      UNROLL for (u32 i = 0; i < VEC; ++i) {
+        state[i] = Fold::add(state[i], W(widen(pack.at[i])), k, W(widen(first.at[i])), p);
+      }
     }
   }
-  scratch typename Fold::State* all = scratch_at<typename Fold::State>(at, 0);
-  scratch_barrier(at);
-  put(all + at.lane, state);
-  scratch_barrier(at);
-  if (simd_index(at) == 0) {
-    for (u32 i = 1; i < simds(at); ++i) {
-      state = Fold::join(state, get(all + (i * SIMD_LANES + at.lane)));
+  scratch State* all = scratch_at<State>(at, 0);
+  UNROLL for (u32 i = 0; i < VEC; ++i) {
+    if (i % SIMDS == 0) scratch_barrier(at);
+    scratch State* columns = all + i % SIMDS * COLUMN_LANES;
+    put(columns + at.lane, state[i]);
+    if (i % SIMDS == SIMDS - 1 || i == VEC - 1) {
+      scratch_barrier(at);
+      scratch State* mine = all + simd_index(at) * COLUMN_LANES + simd_lane(at);
+      if (simd_index(at) <= i % SIMDS) {
+        State joined = get(mine);
+        for (u32 j = 1; j < SIMDS; ++j) joined = Fold::join(joined, get(mine + j * SIMD_LANES));
+        found[i / SIMDS] = joined;
+      }
     }
   }
-  return state;
 }
 
-template <typename Fold, typename W, typename Out, typename T>
+template <typename Fold, typename W, typename Out, typename T, u32 VEC>
 inline void reduce_columns(Place at, device const T* x, device Out* y, constant ReduceParams& p) {
-  u64 blocks = (p.inner + SIMD_LANES - 1) / SIMD_LANES;
+  u64 blocks = (p.inner + SIMD_LANES * VEC - 1) / (SIMD_LANES * VEC);
   for (u64 unit = at.group; unit < p.outer * blocks; unit += at.groups) {
-    u64 outer = unit / blocks, i = (unit - outer * blocks) * SIMD_LANES + simd_lane(at);
+    u64 outer = unit / blocks, i = ((unit - outer * blocks) * SIMD_LANES + simd_lane(at)) * VEC;
     bool inside = i < p.inner;
     device const T* column = x + (outer * p.length * p.inner + i);
-    typename Fold::State state = fold_columns<Fold, W>(at, column, inside, 0, p.length, p);
-    if (inside && simd_index(at) == 0) y[outer * p.inner + i] = Out(Fold::finish(state, p));
+    typename Fold::State found[Column<VEC>::EACH];
+    fold_columns<Fold, W, T, VEC>(at, column, inside, 0, p.length, found, p);
+    UNROLL for (u32 k = 0; k < VEC; ++k) {
+      bool mine = k % Column<VEC>::SIMDS == simd_index(at);
+      if (inside && mine) {
+        y[outer * p.inner + i + k] = Out(Fold::finish(found[k / Column<VEC>::SIMDS], p));
+      }
+    }
   }
 }
 
-template <typename Fold, typename W, typename T>
+template <typename Fold, typename W, typename T, u32 VEC>
 inline void reduce_column_parts(Place at, device const T* x, device typename Fold::State* states,
                                 constant ReduceParams& p) {
-  u64 blocks = (p.inner + SIMD_LANES - 1) / SIMD_LANES;
+  u64 blocks = (p.inner + SIMD_LANES * VEC - 1) / (SIMD_LANES * VEC);
   for (u64 unit = at.group; unit < p.outer * blocks * p.parts; unit += at.groups) {
     u64 part = unit % p.parts, block = unit / p.parts;
-    u64 outer = block / blocks, i = (block - outer * blocks) * SIMD_LANES + simd_lane(at);
+    u64 outer = block / blocks, i = ((block - outer * blocks) * SIMD_LANES + simd_lane(at)) * VEC;
     bool inside = i < p.inner;
     u64 from = part * p.part, end = from + p.part < p.length ? from + p.part : p.length;
     device const T* column = x + (outer * p.length * p.inner + i);
-    typename Fold::State state = fold_columns<Fold, W>(at, column, inside, from, end, p);
-    if (inside && simd_index(at) == 0) {
-      keep(states + ((outer * p.inner + i) * p.parts + part), state);
+    typename Fold::State found[Column<VEC>::EACH];
+    fold_columns<Fold, W, T, VEC>(at, column, inside, from, end, found, p);
+    UNROLL for (u32 k = 0; k < VEC; ++k) {
+      bool mine = k % Column<VEC>::SIMDS == simd_index(at);
+      if (inside && mine) {
+        keep(states + ((outer * p.inner + i + k) * p.parts + part), found[k / Column<VEC>::SIMDS]);
+      }
     }
   }
 }

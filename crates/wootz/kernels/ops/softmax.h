@@ -21,24 +21,47 @@ struct LogSoftmax {
   static f32 last(f32 part, f32 factor) { return part - factor; }
 };
 
+template <typename Out, typename T, u32 VEC, u32 PACKS, typename Team>
+inline void softmax_row(thread Team& team, thread Row<T, VEC, PACKS>& row, device T* to,
+                        u32 length) {
+  f32 top = reduce<Max<f32>>(team, fold<Max<f32>>(row));
+  Origin origin = origin_of(top);
+  f32 total = 0.0f;
+  UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) {
+    f32 power = term(row.at[k], origin);
+    row.at[k] = Out::part(row.at[k] - top, power);
+    total += power;
+  }
+  f32 factor = Out::factor(reduce<Sum<f32>>(team, total), top);
+  UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) row.at[k] = Out::last(row.at[k], factor);
+  store_row(row, team, to, length);
+}
+
 template <typename Out, typename T, typename Team, u32 VEC, u32 PACKS>
 inline void softmax_held(Place at, device const T* x, device T* y, constant SoftmaxParams& p) {
   Team team = team_of<Team>(at);
   for (u64 step = 0; team.first + step < p.rows; step += team.stride) {
-    u64 r = team.row + step, length = r < p.rows ? p.length : 0;
+    u64 r = team.row + step;
+    u32 length = r < p.rows ? u32(p.length) : 0;
     Row<T, VEC, PACKS> row;
     load_row(row, team, length ? x + r * p.length : x, length, -infinity());
-    f32 top = reduce<Max<f32>>(team, fold<Max<f32>>(row));
-    Origin origin = origin_of(top);
-    f32 total = 0.0f;
-    UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) {
-      f32 power = term(row.at[k], origin);
-      row.at[k] = Out::part(row.at[k] - top, power);
-      total += power;
-    }
-    f32 factor = Out::factor(reduce<Sum<f32>>(team, total), top);
-    UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) row.at[k] = Out::last(row.at[k], factor);
-    store_row(row, team, y + r * p.length, length);
+    softmax_row<Out>(team, row, y + r * p.length, length);
+  }
+}
+
+// The same, where the next row comes while this one is worked on.
+template <typename Out, typename T, typename Team, u32 VEC, u32 PACKS>
+inline void softmax_ahead(Place at, device const T* x, device T* y, constant SoftmaxParams& p) {
+  Team team = team_of<Team>(at);
+  scratch T* stage = scratch_at<T>(at, STAGE);
+  u32 length = u32(p.length);
+  if (team.row < p.rows) ask_row<VEC, PACKS>(team, stage, x + team.row * p.length, length);
+  for (u64 r = team.row; r < p.rows; r += team.stride) {
+    Row<T, VEC, PACKS> row;
+    take_row(row, team, stage, length, -infinity());
+    u64 next = r + team.stride;
+    if (next < p.rows) ask_row<VEC, PACKS>(team, stage, x + next * p.length, length);
+    softmax_row<Out>(team, row, y + r * p.length, length);
   }
 }
 

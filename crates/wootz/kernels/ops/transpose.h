@@ -9,31 +9,44 @@
 
 namespace wootz {
 
-// Scratch: TILE x (TILE + 1) elements. The 1 spreads columns over the banks.
-template <typename T, u32 TILE>
+enum : u32 { LANES_OF_TRANSPOSE = 256 };
+
+// Scratch: TILE x (TILE + 1) elements. The 1 spreads columns over the banks. With VEC > 1 both sides
+// are moved by packs, which rows and columns are a multiple of.
+template <typename T, u32 TILE, u32 VEC>
 inline void transpose(Place at, device const T* x, device T* y, constant WalkParams& p) {
+  enum : u32 { ACROSS = TILE / VEC, PACKS = TILE * ACROSS / LANES_OF_TRANSPOSE };
   scratch T* tile = scratch_at<T>(at, 0);
   u64 rows = u64(p.wholes[0]), columns = u64(p.wholes[1]);
   u64 row_tiles = (rows + TILE - 1) / TILE, column_tiles = (columns + TILE - 1) / TILE;
-  u32 along = at.lane % TILE, first = at.lane / TILE, step = at.lanes / TILE;
+  u32 along = at.lane % ACROSS * VEC, first = at.lane / ACROSS;
   for (u64 unit = at.group; unit < p.total * row_tiles * column_tiles; unit += at.groups) {
     u64 outer = unit / (row_tiles * column_tiles);
     u64 rest = unit - outer * (row_tiles * column_tiles);
     // Tiles that follow each other lie along the columns, and so side by side in y.
     u64 row = rest / column_tiles * TILE, column = rest % column_tiles * TILE;
     Spot<2> spot = locate<2, 1>(outer, p);
-    device const T* from = x + spot.offset[1];
-    device T* to = y + spot.offset[0];
+    device const T* from = x + (spot.offset[1] + i64(row + along));
+    device T* to = y + (spot.offset[0] + i64(column + along));
+    Pack<T, VEC> packs[PACKS];
+    UNROLL for (u32 j = 0; j < PACKS; ++j) {
+      u64 c = column + first + j * (TILE / PACKS);
+      if (row + along < rows && c < columns) packs[j] = load<VEC>(from + i64(c) * p.wholes[2]);
+    }
     scratch_barrier(at);
-    for (u32 c = first; c < TILE; c += step) {
+    UNROLL for (u32 j = 0; j < PACKS; ++j) {
+      u32 c = first + j * (TILE / PACKS);
       if (row + along < rows && column + c < columns) {
-        tile[c * (TILE + 1) + along] = from[i64(row + along) + i64(column + c) * p.wholes[2]];
+        UNROLL for (u32 i = 0; i < VEC; ++i) tile[c * (TILE + 1) + along + i] = packs[j].at[i];
       }
     }
     scratch_barrier(at);
-    for (u32 r = first; r < TILE; r += step) {
+    UNROLL for (u32 j = 0; j < PACKS; ++j) {
+      u32 r = first + j * (TILE / PACKS);
       if (row + r < rows && column + along < columns) {
-        to[i64(column + along) + i64(row + r) * p.wholes[3]] = tile[along * (TILE + 1) + r];
+        Pack<T, VEC> pack;
+        UNROLL for (u32 i = 0; i < VEC; ++i) pack.at[i] = tile[(along + i) * (TILE + 1) + r];
+        store(to + i64(row + r) * p.wholes[3], pack);
       }
     }
   }

@@ -1,16 +1,21 @@
 #pragma once
 #include "dialect/dialect.h"
 
-// Ops of one operand. FLOAT ops take and give any float type and compute in f32; the others say
-// their types.
+// Ops of one operand. Those whose result has the operand's type never see a half-width float:
+// pointwise.h widens it first.
 
 namespace wootz {
 
-// The expression sees `x`, widened.
+// A float's function of `x`.
 #define FLOAT(Name, expression)                                        \
   struct Name {                                                        \
-    static f32 wide_of(f32 x) { return expression; }                   \
-    template <typename T> static T of(T x) { return T(wide_of(f32(x))); } \
+    static f32 of(f32 x) { return expression; }                        \
+  };
+// The same, which is told whether the result will be rounded to bf16.
+#define FITTED(Name, function)                                         \
+  struct Name {                                                        \
+    static f32 of(f32 x) { return function(x, false); }                \
+    static f32 rough(f32 x) { return function(x, true); }               \
   };
 // A question about a float: u8, 1 or 0.
 #define ASK(Name, expression)                                          \
@@ -18,14 +23,6 @@ namespace wootz {
     template <typename T> static u8 of(T value) {                      \
       f32 x = f32(value);                                              \
       return u8(expression);                                           \
-    }                                                                  \
-  };
-// The expression sees `x` as wide<T>: floats in f32, integers as they are.
-#define ANY(Name, expression)                                          \
-  struct Name {                                                        \
-    template <typename T> static T of(T value) {                       \
-      wide<T> x = widen(value);                                        \
-      return T(expression);                                            \
     }                                                                  \
   };
 
@@ -50,11 +47,11 @@ FLOAT(Tanh, tanh_precise(x))
 FLOAT(Asinh, asinh_precise(x))
 FLOAT(Acosh, acosh_precise(x))
 FLOAT(Atanh, atanh_precise(x))
-FLOAT(Sigmoid, sigmoid(x))
 FLOAT(Erf, erf_precise(x))
-FLOAT(Gelu, gelu(x))
-FLOAT(GeluTanh, gelu_tanh(x))
-FLOAT(Silu, silu(x))
+FITTED(Sigmoid, sigmoid)
+FITTED(Gelu, gelu)
+FITTED(GeluTanh, gelu_tanh)
+FITTED(Silu, silu)
 FLOAT(Softplus, softplus(x))
 FLOAT(Floor, floor_exact(x))
 FLOAT(Ceil, ceil_exact(x))
@@ -62,17 +59,14 @@ FLOAT(Round, round_even(x))
 FLOAT(Trunc, trunc_exact(x))
 ASK(IsNan, is_nan(x))
 ASK(IsInf, is_inf(x))
-ANY(Relu, (x < wide<T>(0) ? wide<T>(0) : x))
 
 #undef FLOAT
+#undef FITTED
 #undef ASK
-#undef ANY
 
 // Floats by their sign bit, so that -0 and NaN come out as IEEE says; signed integers wrap.
 struct Abs {
   static f32 of(f32 x) { return absolute(x); }
-  static f16 of(f16 x) { return f16(absolute(f32(x))); }
-  static bf16 of(bf16 x) { return bf16(absolute(f32(x))); }
   static i32 of(i32 x) { return x < 0 ? i32(0u - u32(x)) : x; }
   static i64 of(i64 x) { return x < 0 ? i64(u64(0) - u64(x)) : x; }
   static u32 of(u32 x) { return x; }
@@ -80,8 +74,6 @@ struct Abs {
 };
 struct Neg {
   static f32 of(f32 x) { return -x; }
-  static f16 of(f16 x) { return f16(-f32(x)); }
-  static bf16 of(bf16 x) { return bf16(-f32(x)); }
   static i32 of(i32 x) { return i32(0u - u32(x)); }
   static i64 of(i64 x) { return i64(u64(0) - u64(x)); }
   static u32 of(u32 x) { return 0u - x; }
@@ -90,13 +82,23 @@ struct Neg {
 // 0 and NaN stay what they are.
 struct Sign {
   static f32 of(f32 x) { return x > 0.0f ? 1.0f : (x < 0.0f ? -1.0f : x); }
-  static f16 of(f16 x) { return f16(of(f32(x))); }
-  static bf16 of(bf16 x) { return bf16(of(f32(x))); }
   static i32 of(i32 x) { return i32(x > 0) - i32(x < 0); }
   static i64 of(i64 x) { return i64(x > 0) - i64(x < 0); }
   static u32 of(u32 x) { return x > 0; }
   static u8 of(u8 x) { return x > 0; }
 };
+
+struct Relu {
+  template <typename T> static T of(T x) { return x < T(0) ? T(0) : x; }
+};
+// What an op is of a half-width float of type T, in f32.
+template <typename Op, typename T> struct Widened {
+  static f32 of(f32 x) { return Op::of(x); }
+};
+template <> struct Widened<Sigmoid, bf16> { static f32 of(f32 x) { return Sigmoid::rough(x); } };
+template <> struct Widened<Gelu, bf16> { static f32 of(f32 x) { return Gelu::rough(x); } };
+template <> struct Widened<GeluTanh, bf16> { static f32 of(f32 x) { return GeluTanh::rough(x); } };
+template <> struct Widened<Silu, bf16> { static f32 of(f32 x) { return Silu::rough(x); } };
 
 struct Copy {
   template <typename T> static T of(T x) { return x; }

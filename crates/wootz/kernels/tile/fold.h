@@ -338,4 +338,50 @@ template <typename W> struct FoldLogSumExp : JoinTopTotal {
   }
 };
 
+// Several elements at once; the k-th has the index `from + k * step`.
+template <typename Fold, typename W, u32 COUNT> struct Together {
+  static typename Fold::State add(typename Fold::State state, thread const W* x, u64 from, u64 step,
+                                  W first, constant ReduceParams& p) {
+    UNROLL for (u32 k = 0; k < COUNT; ++k) state = Fold::add(state, x[k], from + k * step, first, p);
+    return state;
+  }
+};
+
+// A few floats are added up as they are: their sum loses no more than they could.
+template <u32 COUNT> inline f32 sum_of(thread const f32* x) {
+  return sum_of<COUNT / 2>(x) + sum_of<COUNT - COUNT / 2>(x + COUNT / 2);
+}
+template <> inline f32 sum_of<1>(thread const f32* x) { return x[0]; }
+template <u32 COUNT> struct Together<FoldSum<f32>, f32, COUNT> {
+  static Two add(Two state, thread const f32* x, u64, u64, f32, constant ReduceParams&) {
+    return Exact::plus(state, sum_of<COUNT>(x));
+  }
+};
+template <u32 COUNT>
+struct Together<FoldMean<f32>, f32, COUNT> : Together<FoldSum<f32>, f32, COUNT> {};
+
+// The best of several is seldom better than what was found before.
+template <typename W, bool largest, u32 COUNT> struct PlaceTogether {
+  typedef FoldPlace<W, largest> Fold;
+  static Found<W> add(Found<W> state, thread const W* x, u64 from, u64 step, W,
+                      constant ReduceParams&) {
+    W best = x[0];
+    UNROLL for (u32 k = 1; k < COUNT; ++k) {
+      best = largest ? Max<W>::join(best, x[k]) : Min<W>::join(best, x[k]);
+    }
+    bool better = largest ? best > state.value : best < state.value;
+    if (better || (best != best && state.value == state.value) || state.index == ~u64(0)) {
+      state.value = best;
+      UNROLL for (u32 k = COUNT; k-- > 0;) {
+        if (x[k] == best || x[k] != x[k]) state.index = from + k * step;
+      }
+    }
+    return state;
+  }
+};
+template <typename W, u32 COUNT>
+struct Together<FoldArgMax<W>, W, COUNT> : PlaceTogether<W, true, COUNT> {};
+template <typename W, u32 COUNT>
+struct Together<FoldArgMin<W>, W, COUNT> : PlaceTogether<W, false, COUNT> {};
+
 }  // namespace wootz

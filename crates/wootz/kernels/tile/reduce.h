@@ -111,20 +111,22 @@ template <typename State> struct Slots {
   u32 turn;
 };
 
-// All lanes of a group get the result. Every lane calls it.
-template <typename Op>
+// All lanes of a group of LANES get the result. Every lane calls it.
+template <typename Op, u32 LANES>
 inline typename Op::State group_reduce(Place at, typename Op::State state,
                                        thread Slots<typename Op::State>& slots) {
+  enum : u32 { SIMDS = LANES / SIMD_LANES };
   state = simd_reduce<Op>(at, state);
-  u32 simd_count = simds(at);
-  if (simd_count == 1) return state;
+  if (SIMDS == 1) return state;
   scratch typename Op::State* mine = slots.at + slots.turn * SIMD_LANES;
   slots.turn ^= 1;
   if (simd_lane(at) == 0) put(mine + simd_index(at), state);
   scratch_barrier(at);
-  u32 lane = simd_lane(at);
-  state = lane < simd_count ? get(mine + lane) : Op::none();
-  return simd_reduce<Op>(at, state);
+  state = get(mine + simd_lane(at) % SIMDS);
+  UNROLL for (u32 mask = SIMDS / 2; mask > 0; mask /= 2) {
+    state = Op::join(state, Op::across(at, state, mask));
+  }
+  return state;
 }
 
 }  // namespace wootz

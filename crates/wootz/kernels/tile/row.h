@@ -12,8 +12,8 @@ template <typename T, u32 VEC, u32 PACKS> struct Row {
 };
 
 template <u32 VEC, typename Team>
-inline u64 pack_start(thread const Team& team, u32 j) {
-  return (u64(j) * team.size + team.rank) * VEC;
+inline u32 pack_start(thread const Team& team, u32 j) {
+  return (j * team.size + team.rank) * VEC;
 }
 
 // What a load brings: words for packs of 16 bytes, else an element.
@@ -28,16 +28,15 @@ template <typename T> struct Brought<T, 1> {
   static wide<T> widened(thread const T& value, u32) { return widen(value); }
 };
 
-// Elements past `length` become `fill`. All loads are on their way before the first is waited for:
-// a pack that does not exist is loaded from the row's start and not used.
+// Elements past `length` become `fill`. All loads are on their way before the first is waited for.
 template <typename T, u32 VEC, u32 PACKS, typename Team>
 inline void load_row(thread Row<T, VEC, PACKS>& row, thread const Team& team, device const T* from,
-                     u64 length, wide<T> fill) {
+                     u32 length, wide<T> fill) {
   typedef Brought<T, VEC> Bring;
   typename Bring::type brought[PACKS];
+  device const T* mine = from + pack_start<VEC>(team, 0);
   UNROLL for (u32 j = 0; j < PACKS; ++j) {
-    u64 start = pack_start<VEC>(team, j);
-    brought[j] = Bring::load(from + (start < length ? start : 0));
+    if (pack_start<VEC>(team, j) < length) brought[j] = Bring::load(mine + j * team.size * VEC);
   }
   UNROLL for (u32 j = 0; j < PACKS; ++j) {
     bool inside = pack_start<VEC>(team, j) < length;
@@ -47,14 +46,44 @@ inline void load_row(thread Row<T, VEC, PACKS>& row, thread const Team& team, de
   }
 }
 
+// Where staged rows begin in scratch memory: after what reductions use.
+enum : u32 { STAGE = 1024 };
+
+// The same by way of scratch memory, where the row comes while the lane computes another: `ask` for
+// it, then `take` it. A lane takes only what it asked for itself, so no barrier is in between.
+template <u32 VEC, u32 PACKS, typename T, typename Team>
+inline void ask_row(thread const Team& team, scratch T* stage, device const T* from, u32 length) {
+  device const T* mine = from + pack_start<VEC>(team, 0);
+  scratch T* place = stage + team.at.lane * VEC;
+  UNROLL for (u32 j = 0; j < PACKS; ++j) {
+    if (pack_start<VEC>(team, j) < length) {
+      bring<VEC>(place + j * Team::LANES_OF_GROUP * VEC, mine + j * team.size * VEC);
+    }
+  }
+}
+template <typename T, u32 VEC, u32 PACKS, typename Team>
+inline void take_row(thread Row<T, VEC, PACKS>& row, thread const Team& team,
+                     scratch const T* stage, u32 length, wide<T> fill) {
+  scratch const T* place = stage + team.at.lane * VEC;
+  arrived(team.at);
+  UNROLL for (u32 j = 0; j < PACKS; ++j) {
+    bool inside = pack_start<VEC>(team, j) < length;
+    Pack<T, VEC> pack;
+    if (inside) pack = get_packed<VEC>(place + j * Team::LANES_OF_GROUP * VEC);
+    UNROLL for (u32 i = 0; i < VEC; ++i) {
+      row.at[j * VEC + i] = inside ? widen(pack.at[i]) : fill;
+    }
+  }
+}
+
 template <typename T, u32 VEC, u32 PACKS, typename Team>
 inline void store_row(thread const Row<T, VEC, PACKS>& row, thread const Team& team, device T* to,
-                      u64 length) {
+                      u32 length) {
+  device T* mine = to + pack_start<VEC>(team, 0);
   UNROLL for (u32 j = 0; j < PACKS; ++j) {
-    u64 start = pack_start<VEC>(team, j);
-    if (start < length) {
+    if (pack_start<VEC>(team, j) < length) {
       Pack<T, VEC> pack = narrow<T, VEC>(row.at + j * VEC);
-      store<VEC>(to + start, pack);
+      store<VEC>(mine + j * team.size * VEC, pack);
     }
   }
 }

@@ -20,7 +20,8 @@ template <u32 SIZE> struct LaneTeam {
 };
 typedef LaneTeam<SIMD_LANES> SimdTeam;
 
-struct GroupTeam {
+template <u32 LANES> struct GroupTeam {
+  enum : u32 { LANES_OF_GROUP = LANES };
   Place at;
   u32 rank;
   u32 size;
@@ -28,6 +29,18 @@ struct GroupTeam {
   u64 first;
   u64 stride;
   u32 turn;  // which of the two sets of slots the next reduction uses
+};
+
+// The groups of a cluster.
+template <u32 MEMBERS, u32 LANES> struct ClusterTeam {
+  enum : u32 { LANES_OF_GROUP = LANES };
+  Place at;
+  u32 rank;
+  u32 size;
+  u64 row;
+  u64 first;
+  u64 stride;
+  u32 turn;
 };
 
 template <typename Team> struct TeamOf;
@@ -39,9 +52,19 @@ template <u32 SIZE> struct TeamOf<LaneTeam<SIZE>> {
     return team;
   }
 };
-template <> struct TeamOf<GroupTeam> {
-  static GroupTeam make(Place at) {
-    GroupTeam team = {at, at.lane, at.lanes, at.group, at.group, at.groups, 0};
+template <u32 LANES> struct TeamOf<GroupTeam<LANES>> {
+  static GroupTeam<LANES> make(Place at) {
+    GroupTeam<LANES> team = {at, at.lane, LANES, at.group, at.group, at.groups, 0};
+    return team;
+  }
+};
+template <u32 MEMBERS, u32 LANES> struct TeamOf<ClusterTeam<MEMBERS, LANES>> {
+  static ClusterTeam<MEMBERS, LANES> make(Place at) {
+    u64 row = at.group / MEMBERS;
+    ClusterTeam<MEMBERS, LANES> team = {at, member(at) * LANES + at.lane, MEMBERS * LANES, row, row,
+                                        at.groups / MEMBERS, 0};
+    // Nobody writes to a member that has not started.
+    cluster_barrier(at);
     return team;
   }
 };
@@ -54,11 +77,27 @@ inline typename Op::State reduce(thread LaneTeam<SIZE>& team, typename Op::State
   }
   return state;
 }
-template <typename Op>
-inline typename Op::State reduce(thread GroupTeam& team, typename Op::State state) {
+template <typename Op, u32 LANES>
+inline typename Op::State reduce(thread GroupTeam<LANES>& team, typename Op::State state) {
   Slots<typename Op::State> slots = {scratch_at<typename Op::State>(team.at, 0), team.turn};
-  state = group_reduce<Op>(team.at, state, slots);
+  state = group_reduce<Op, LANES>(team.at, state, slots);
   team.turn = slots.turn;
+  return state;
+}
+
+// Every group tells all members what it found; all join that in the same order.
+template <typename Op, u32 MEMBERS, u32 LANES>
+inline typename Op::State reduce(thread ClusterTeam<MEMBERS, LANES>& team,
+                                 typename Op::State state) {
+  typedef typename Op::State State;
+  Slots<State> slots = {scratch_at<State>(team.at, 0), team.turn};
+  scratch State* found = slots.at + 2 * SIMD_LANES + team.turn * MEMBERS;
+  state = group_reduce<Op, LANES>(team.at, state, slots);
+  team.turn = slots.turn;
+  if (team.at.lane < MEMBERS) put(scratch_of(team.at, team.at.lane, found + member(team.at)), state);
+  cluster_barrier(team.at);
+  state = get(found);
+  for (u32 i = 1; i < MEMBERS; ++i) state = Op::join(state, get(found + i));
   return state;
 }
 
@@ -67,6 +106,6 @@ inline typename Op::State reduce(thread GroupTeam& team, typename Op::State stat
 template <u32 SIZE> inline bool any(thread const LaneTeam<SIZE>& team, bool condition) {
   return simd_any(team.at, condition);
 }
-inline bool any(thread const GroupTeam&, bool condition) { return condition; }
+template <typename Team> inline bool any(thread const Team&, bool condition) { return condition; }
 
 }  // namespace wootz

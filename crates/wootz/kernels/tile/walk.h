@@ -21,8 +21,8 @@ template <u32 OPERANDS, u32 VEC, typename Index>
 inline Spot<OPERANDS> locate(Index pack, constant WalkParams& p) {
   Spot<OPERANDS> spot;
   u32 axis = p.rank - 1;
-  Index packs = Index(p.packs);
-  Index rest = pack / packs;
+  // Most walks have one axis, and need no division.
+  Index packs = Index(p.packs), rest = axis == 0 ? 0 : pack / packs;
   u64 inner = u64(pack - rest * packs) * VEC;
   u64 left = p.shape[axis] - inner;
   spot.count = left < VEC ? u32(left) : VEC;
@@ -51,19 +51,45 @@ inline i64 inner_stride(constant WalkParams& p, u32 k) {
 template <u32 VEC, typename T>
 inline Pack<T, VEC> fetch(device const T* from, i64 stride, u32 count) {
   if (VEC > 1 && stride == 1 && count == VEC) return load<VEC>(from);
-  Pack<T, VEC> pack;
-  UNROLL for (u32 i = 0; i < VEC; ++i) pack.at[i] = from[i < count ? i64(i) * stride : 0];
+  Pack<T, VEC> pack = splat<VEC>(*from);
+  if (VEC > 1 && stride == 1) {
+    UNROLL for (u32 i = 1; i < VEC; ++i) {
+      if (i < count) pack.at[i] = from[i];
+    }
+  }
   return pack;
 }
 
 template <u32 VEC, typename T>
-inline void put_pack(device T* to, thread const Pack<T, VEC>& pack, i64 stride, u32 count) {
-  if (VEC > 1 && stride == 1 && count == VEC) {
+inline void put_pack(device T* to, thread const Pack<T, VEC>& pack, u32 count) {
+  if (VEC > 1 && count == VEC) {
     store(to, pack);
     return;
   }
   UNROLL for (u32 i = 0; i < VEC; ++i) {
-    if (i < count) to[i64(i) * stride] = pack.at[i];
+    if (i < count) to[i] = pack.at[i];
+  }
+}
+
+// Where the operands are whole packs, one after another, a lane takes several, a group's lanes apart,
+// and asks for all of them before it computes.
+enum : u32 { FLAT_PACKS = 2 };
+inline u64 first_flat(Place at) { return u64(at.group) * (FLAT_PACKS * at.lanes) + at.lane; }
+inline u64 flat_stride(Place at) { return u64(at.groups) * (FLAT_PACKS * at.lanes); }
+template <u32 VEC, typename T>
+inline void load_flat(Place at, thread Pack<T, VEC> (&packs)[FLAT_PACKS], device const T* from, u64 first,
+                      u64 total) {
+  UNROLL for (u32 j = 0; j < FLAT_PACKS; ++j) {
+    u64 pack = first + j * at.lanes;
+    packs[j] = load<VEC>(from + (pack < total ? pack : first) * VEC);
+  }
+}
+template <u32 VEC, typename T>
+inline void store_flat(Place at, thread const Pack<T, VEC> (&packs)[FLAT_PACKS], device T* to, u64 first,
+                       u64 total) {
+  UNROLL for (u32 j = 0; j < FLAT_PACKS; ++j) {
+    u64 pack = first + j * at.lanes;
+    if (pack < total) store(to + pack * VEC, packs[j]);
   }
 }
 

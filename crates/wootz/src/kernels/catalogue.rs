@@ -1,8 +1,8 @@
 //! Every kernel there is, by module: what the lint and the ahead-of-time checks walk.
 
 use super::{
-    Arange, Columns, Fold, Gives, Grouped, Id, Lora, Matmul, Pick, Pointwise, Reduce, RowOp, Rows,
-    Scatter, Thin,
+    Arange, Columns, Fold, Gives, Grouped, Id, Lora, Matmul, Pick, Pointwise, Reduce, Rope, RowOp,
+    Rows, Scatter, Thin, Transpose,
 };
 use crate::DType;
 
@@ -98,7 +98,7 @@ pub fn modules() -> Vec<Vec<Id>> {
         if dtype != DType::F32 {
             modules.push(Thin::all(dtype));
         }
-        modules.push(vec![Id::Rope(dtype)]);
+        modules.push(Rope::all(dtype).to_vec());
     }
     modules.push(fills());
     for &(ops, operands, dtypes, output) in POINTWISE {
@@ -124,7 +124,7 @@ pub fn modules() -> Vec<Vec<Id>> {
         );
     }
     modules.push([1, 2, 4, 8].into_iter().flat_map(Pick::all).collect());
-    modules.push([1, 2, 4, 8].map(Id::Transpose).to_vec());
+    modules.push([1, 2, 4, 8].into_iter().flat_map(Transpose::all).collect());
     for meet in ["Replace", "Add", "Maximum"] {
         modules.push(
             DType::ALL

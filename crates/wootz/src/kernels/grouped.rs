@@ -1,7 +1,7 @@
 //! Rows times weights of their own, of `ops/grouped.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, element, groups_of,
+    Buffer, Form, Id, Instance, KernelParams, element, groups_of,
     index::INDICES,
     launch,
     lines::{Cut, packed},
@@ -36,7 +36,7 @@ impl Grouped {
             name: format!("grouped_{t}_{i}_{}", cut.rows),
             body: format!("grouped<{t}, {i}, {}>", cut.arguments()),
             lanes: cut.lanes(),
-            cluster: None,
+            form: Form::Plain,
             params: GroupedParams::C,
             buffers: vec![
                 Buffer::input(t),

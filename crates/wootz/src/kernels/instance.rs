@@ -26,6 +26,19 @@ impl Buffer {
     }
 }
 
+/// How a kernel's groups share a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// As the compiler likes.
+    Plain,
+    /// With no more registers than leave room for many lanes at once, since it waits for memory.
+    Dense,
+    /// Densely, and so many together that they reach each other's scratch memory.
+    Cluster(u32),
+    /// In such a cluster too, with maps of its tensors, and on Hopper only.
+    Hopper(u32),
+}
+
 /// One kernel: a body of a family with its template arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
@@ -37,8 +50,8 @@ pub struct Instance {
     pub body: String,
     /// Lanes in a group at most; a multiple of 32.
     pub lanes: u32,
-    /// Groups of a cluster, for kernels that only Hopper runs.
-    pub cluster: Option<u32>,
+    /// How its groups share a device.
+    pub form: Form,
     /// The parameter struct.
     pub params: CStruct,
     /// The buffers in the body's order.
@@ -59,7 +72,7 @@ impl Instance {
             name,
             body,
             lanes: LANES,
-            cluster: None,
+            form: Form::Plain,
             params,
             buffers,
         }
@@ -71,11 +84,17 @@ impl Instance {
             name,
             body,
             lanes,
-            cluster,
+            form,
             params,
             buffers,
             ..
         } = self;
+        let entry = match form {
+            Form::Plain => "ENTRY(".to_owned(),
+            Form::Dense => "DENSE_ENTRY(".to_owned(),
+            Form::Cluster(members) => format!("CLUSTER_{members}_ENTRY("),
+            Form::Hopper(members) => format!("CLUSTER_ENTRY({members}, "),
+        };
         let mut list = String::new();
         for (index, buffer) in buffers.iter().enumerate() {
             let _ = match buffer {
@@ -88,10 +107,6 @@ impl Instance {
             .map(|index| format!("b{index}"))
             .collect();
         let (count, names) = (buffers.len(), names.join(", "));
-        let entry = match cluster {
-            None => "ENTRY(".to_owned(),
-            Some(groups) => format!("CLUSTER_ENTRY({groups}, "),
-        };
         format!(
             "{entry}{name}, {lanes}, {count}, {}, {list}, ({names}), {body})\n",
             params.name

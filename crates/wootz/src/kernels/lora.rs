@@ -1,7 +1,7 @@
 //! Few rows through weights and adapters, of `ops/lora.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, element, groups, groups_of,
+    Buffer, Form, Id, Instance, KernelParams, element, groups, groups_of,
     index::INDICES,
     launch,
     lines::{Cut, packed},
@@ -79,7 +79,7 @@ impl Lora {
             name,
             body,
             lanes: parts.map_or(super::LANES, Cut::lanes),
-            cluster: None,
+            form: Form::Plain,
             params: LoraParams::C,
             buffers: inputs.chain(outputs).collect(),
         }

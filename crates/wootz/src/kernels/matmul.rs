@@ -1,7 +1,7 @@
 //! Matrix products, of `ops/matmul.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, LANES, element, groups, groups_of, launch, pack,
+    Buffer, Form, Id, Instance, KernelParams, LANES, element, groups, groups_of, launch, pack,
     structs::MatmulParams,
 };
 use crate::{DType, Layout, Tensor};
@@ -141,7 +141,7 @@ impl Matmul {
             name,
             body,
             lanes,
-            cluster: None,
+            form: Form::Plain,
             params: MatmulParams::C,
             buffers,
         }

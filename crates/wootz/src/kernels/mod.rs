@@ -28,6 +28,7 @@ pub mod structs;
 pub(crate) mod thin;
 mod transpose;
 mod walk;
+mod way;
 
 pub use catalogue::modules;
 pub use fill::Arange;
@@ -36,7 +37,7 @@ pub use grouped::Grouped;
 pub(crate) use grouped::grouped;
 pub(crate) use index::{Lanes, pick, scatter};
 pub use index::{Pick, Scatter};
-pub use instance::{Buffer, Instance, module};
+pub use instance::{Buffer, Form, Instance, module};
 #[cfg(feature = "emulated")]
 pub use library::compile_for_emulator;
 pub use lines::Cut;
@@ -51,13 +52,16 @@ pub(crate) use pointwise::{Numbers, plan as pointwise};
 pub(crate) use reduce::Reduction;
 pub use reduce::{Fold, Gives, Reduce, RowStep, Step};
 pub use resident::residents;
+pub use rope::Rope;
 pub(crate) use rope::{MOST_PAIRS, Places, plan as rope};
-pub use rows::{Columns, RowOp, RowWay, Rows, Team};
+pub use rows::{Columns, RowOp, Rows};
 pub(crate) use rows::{NormShape, norm, softmax};
 pub use sm90::{Sm90Matmul, Sm90Tile, sm90_kernels};
 pub use source::{SourceError, flatten};
 pub use thin::Thin;
+pub use transpose::Transpose;
 pub(crate) use transpose::copy;
+pub use way::{Room, RowWay, Team};
 
 use crate::DType;
 use wootz_runtime::{Body, Grid, Kernel, Plan};
@@ -81,10 +85,10 @@ pub enum Id {
     Fill(usize),
     /// Evenly spaced numbers.
     Arange(Arange),
-    /// Turned pairs, of this type.
-    Rope(DType),
-    /// Elements of so many bytes, moved between layouts.
-    Transpose(usize),
+    /// Turned pairs.
+    Rope(Rope),
+    /// Moved between layouts.
+    Transpose(Transpose),
     /// Matrix products.
     Matmul(Matmul),
     /// Rows times weights of their own.
@@ -109,8 +113,8 @@ impl Id {
             Id::Scatter(id) => id.instance(),
             Id::Fill(size) => fill::fill_instance(size),
             Id::Arange(id) => id.instance(),
-            Id::Rope(dtype) => rope::instance(dtype),
-            Id::Transpose(size) => transpose::instance(size),
+            Id::Rope(id) => id.instance(),
+            Id::Transpose(id) => id.instance(),
             Id::Matmul(id) => id.instance(),
             Id::Grouped(id) => id.instance(),
             Id::Lora(id) => id.instance(),

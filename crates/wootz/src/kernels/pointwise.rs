@@ -1,9 +1,10 @@
 //! Elementwise kernels, of `ops/pointwise.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, element, groups, launch, pack,
+    Buffer, Form, Id, Instance, KernelParams, element, groups_of, launch, pack,
     structs::WalkParams,
     walk::{Operand, is_wide, walk},
+    word,
 };
 use crate::{DType, Layout, Tensor};
 use wootz_runtime::Plan;
@@ -25,10 +26,15 @@ pub struct Pointwise {
     pub wide: bool,
 }
 
+/// Lanes of a group, and packs that each takes of flat operands, as `tile/walk.h` has it.
+const POINTWISE_LANES: u32 = 128;
+const FLAT_PACKS: u32 = 2;
+
 impl Pointwise {
-    /// Elements that are moved as one where operands allow it.
+    /// Elements that are moved as one where operands allow it: 16 bytes of the result, and no more
+    /// than 32 of an operand.
     fn pack(from: DType, to: DType) -> usize {
-        pack(from).min(pack(to))
+        pack(to).min(2 * pack(from))
     }
 
     /// This kernel in each of its forms.
@@ -58,7 +64,12 @@ impl Pointwise {
             vector,
             wide,
         } = self;
-        let (t, out) = (element(from), element(to));
+        let (mut t, mut out) = (element(from), element(to));
+        let name = format!("{op}_{t}_{out}");
+        if op == "Copy" {
+            // Elements are only moved.
+            (t, out) = (word(from.size()), word(to.size()));
+        }
         let counter = if wide { "u64" } else { "u32" };
         let mut buffers = vec![Buffer::input(t); operands];
         let body = match op {
@@ -72,13 +83,15 @@ impl Pointwise {
             _ => format!("pointwise{operands}<{op}, {out}, {t}, {vector}, {counter}>"),
         };
         buffers.push(Buffer::output(out));
-        Instance::new(
-            "ops/pointwise.h",
-            format!("{op}_{t}_{out}_v{vector}_{counter}"),
+        Instance {
+            file: "ops/pointwise.h",
+            name: format!("{name}_v{vector}_{counter}"),
             body,
-            WalkParams::C,
+            lanes: POINTWISE_LANES,
+            form: Form::Plain,
+            params: WalkParams::C,
             buffers,
-        )
+        }
     }
 }
 
@@ -129,11 +142,12 @@ pub(crate) fn plan<'a, const N: usize>(
         vector,
         wide: is_wide(&params),
     });
-    let plan = tensors
-        .iter()
-        .fold(launch(id, groups(params.total), &params), |plan, tensor| {
-            plan.read(tensor.buffer(), tensor.byte_offset())
-        });
+    let each = if params.flat == 0 { 1 } else { FLAT_PACKS };
+    let groups = params.total.div_ceil((POINTWISE_LANES * each).into());
+    let plan = launch(id, groups_of(groups as usize), &params);
+    let plan = tensors.iter().fold(plan, |plan, tensor| {
+        plan.read(tensor.buffer(), tensor.byte_offset())
+    });
     let size = |tensor: &Tensor| tensor.dtype().size();
     let bytes = out.count() * (size(out) + tensors.iter().map(|x| size(x)).sum::<usize>());
     plan.write(out.buffer(), out.byte_offset())

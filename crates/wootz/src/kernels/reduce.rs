@@ -1,7 +1,7 @@
 //! Reductions, of `ops/reduce.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, element, groups_of, launch, pack, rows::Team,
+    Buffer, Form, Id, Instance, KernelParams, Team, element, groups_of, launch, pack,
     structs::ReduceParams,
 };
 use crate::{DType, Tensor};
@@ -25,10 +25,10 @@ pub enum Step {
     Rows(RowStep),
     /// Parts of rows, to states.
     RowParts(RowStep),
-    /// Columns, to results.
-    Columns,
+    /// Columns, so many moved as one, to results.
+    Columns(usize),
     /// Parts of columns, to states.
-    ColumnParts,
+    ColumnParts(usize),
     /// States, to results.
     Join,
 }
@@ -87,19 +87,24 @@ impl Fold {
     }
 }
 
-/// Lanes of a group that folds rows, and of one that folds columns.
+/// Lanes of a group that folds rows, and of one that folds columns, as `ops/reduce.h` has it.
 const ROW_LANES: u32 = 256;
-const COLUMN_LANES: u32 = 512;
+const COLUMN_LANES: u32 = 128;
 /// Bytes that any fold's state fits in.
 const STATE: usize = 32;
 /// Units of work that keep a large device busy, and elements that make one of them worth it.
 const ENOUGH: usize = 512;
 const PART: usize = 1 << 12;
+/// The same for columns, of which a group takes many beside each other.
+const COLUMN_PART: usize = 1 << 7;
 
 impl Reduce {
     /// Every kernel of a fold of elements of `from`.
     pub(super) fn all(fold: Fold, from: DType) -> Vec<Id> {
-        let mut steps = vec![Step::Columns, Step::ColumnParts, Step::Join];
+        let mut steps = vec![Step::Join];
+        for vector in [1, column_pack(from)] {
+            steps.extend([Step::Columns(vector), Step::ColumnParts(vector)]);
+        }
         for team in [Team::Lanes(8), Team::Lanes(32), Team::Group] {
             for vector in [1, pack(from)] {
                 steps.push(Step::Rows(RowStep { team, vector }));
@@ -118,7 +123,7 @@ impl Reduce {
         let out = element(fold.output(from));
         let of = format!("{}<{w}>", fold.name);
         let state = format!("{of}::State");
-        let ways = |way: RowStep| format!("{t}, {}, {}", way.team.name(), way.vector);
+        let ways = |way: RowStep| format!("{t}, {}, {}", way.team.name(ROW_LANES), way.vector);
         let suffix = |way: RowStep| format!("{}_v{}", way.team.suffix(), way.vector);
         let (body, name) = match step {
             Step::Rows(way) => (
@@ -129,13 +134,13 @@ impl Reduce {
                 format!("reduce_row_parts<{of}, {w}, {}>", ways(way)),
                 format!("row_parts_{}", suffix(way)),
             ),
-            Step::Columns => (
-                format!("reduce_columns<{of}, {w}, {out}, {t}>"),
-                "columns".to_owned(),
+            Step::Columns(vector) => (
+                format!("reduce_columns<{of}, {w}, {out}, {t}, {vector}>"),
+                format!("columns_v{vector}"),
             ),
-            Step::ColumnParts => (
-                format!("reduce_column_parts<{of}, {w}, {t}>"),
-                "column_parts".to_owned(),
+            Step::ColumnParts(vector) => (
+                format!("reduce_column_parts<{of}, {w}, {t}, {vector}>"),
+                format!("column_parts_v{vector}"),
             ),
             Step::Join => (format!("reduce_join<{of}, {out}>"), "join".to_owned()),
         };
@@ -144,7 +149,7 @@ impl Reduce {
             _ => Buffer::input(t),
         };
         let output = match step {
-            Step::RowParts(_) | Step::ColumnParts => Buffer::Out(state),
+            Step::RowParts(_) | Step::ColumnParts(_) => Buffer::Out(state),
             _ => Buffer::output(out),
         };
         Instance {
@@ -152,14 +157,19 @@ impl Reduce {
             name: format!("{}_{t}_{name}", fold.name),
             body,
             lanes: match step {
-                Step::Columns | Step::ColumnParts => COLUMN_LANES,
+                Step::Columns(_) | Step::ColumnParts(_) => COLUMN_LANES,
                 _ => ROW_LANES,
             },
-            cluster: None,
+            form: Form::Plain,
             params: ReduceParams::C,
             buffers: vec![input, output],
         }
     }
+}
+
+/// Columns that are moved as one where they can be.
+fn column_pack(dtype: DType) -> usize {
+    pack(dtype).min(4)
 }
 
 /// A reduction of a contiguous `[outer, length, inner]` over `length`.
@@ -175,13 +185,13 @@ impl Reduction {
     pub(crate) fn new(fold: Fold, from: DType, dims: [usize; 3], argument: f64) -> Reduction {
         let [outer, length, inner] = dims;
         let columns = inner > 1;
-        let units = if columns {
-            outer * inner.div_ceil(32)
+        let (units, most) = if columns {
+            let lanes = inner.div_ceil(column_pack(from));
+            (outer * lanes.div_ceil(32), length / COLUMN_PART)
         } else {
-            outer
+            (outer, length / PART)
         };
         // Few and long folds are cut, into parts that start at multiples of a pack.
-        let most = length / PART;
         let parts = ENOUGH.div_ceil(units.max(1)).min(most).max(1);
         let part = length.div_ceil(parts).next_multiple_of(16);
         let params = ReduceParams {
@@ -213,13 +223,18 @@ impl Reduction {
         let p = &self.params;
         let (parts, units) = (p.parts > 1, (p.outer * p.parts) as usize);
         let (step, groups, scratch) = if self.columns {
-            let blocks = p.inner.div_ceil(32) as usize;
+            let pack = column_pack(self.from);
+            let whole = (p.inner as usize).is_multiple_of(pack);
+            let aligned = whole && x.byte_offset().is_multiple_of(16);
+            let vector = if aligned { pack } else { 1 };
+            let blocks = (p.inner as usize).div_ceil(32 * vector);
             let step = if parts {
-                Step::ColumnParts
+                Step::ColumnParts(vector)
             } else {
-                Step::Columns
+                Step::Columns(vector)
             };
-            (step, units * blocks, COLUMN_LANES as usize * STATE)
+            let scratch = COLUMN_LANES as usize * vector.min(4) * STATE;
+            (step, units * blocks, scratch)
         } else {
             let pack = pack(self.from);
             let whole = (p.length as usize).is_multiple_of(pack);

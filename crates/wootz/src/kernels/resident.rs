@@ -2,7 +2,7 @@
 //! are not among them: they want more registers than a resident kernel has.
 
 use super::{
-    Fold, Gives, Id, Instance, Pointwise, Reduce, RowOp, RowStep, RowWay, Rows, Step, Team,
+    Fold, Gives, Id, Instance, Pointwise, Reduce, Rope, RowOp, RowStep, RowWay, Rows, Step, Team,
 };
 use crate::DType;
 use wootz_runtime::{Module, Resident};
@@ -63,7 +63,7 @@ pub fn residents() -> Vec<Id> {
                 }));
             }
         }
-        ids.push(Id::Rope(dtype));
+        ids.extend(Rope::all(dtype));
     }
     ids.retain(|id| is_small(id) && id.instance().lanes <= MOST_LANES);
     ids

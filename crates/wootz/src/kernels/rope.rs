@@ -1,6 +1,8 @@
 //! Rotary position embedding, of `ops/rope.h`.
 
-use super::{Buffer, Id, Instance, KernelParams, element, groups, launch, structs::RopeParams};
+use super::{
+    Buffer, Id, Instance, KernelParams, element, groups, launch, pack, structs::RopeParams,
+};
 use crate::{DType, Tensor};
 use std::f64::consts::TAU;
 use wootz_runtime::Plan;
@@ -8,19 +10,38 @@ use wootz_runtime::Plan;
 /// Most pairs that the tables of a base's powers reach.
 pub(crate) const MOST_PAIRS: usize = 16 * 16 * 16;
 
-pub(super) fn instance(dtype: DType) -> Instance {
-    let t = element(dtype);
-    Instance::new(
-        "ops/rope.h",
-        format!("rope_{t}"),
-        format!("rope<{t}>"),
-        RopeParams::C,
-        vec![
-            Buffer::input(t),
-            Buffer::input(element(DType::I64)),
-            Buffer::output(t),
-        ],
-    )
+/// Rows of one position that a lane turns, as `ops/rope.h` has it.
+const ROPE_ROWS: u64 = 8;
+
+/// Which kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rope {
+    /// The type.
+    pub dtype: DType,
+    /// Pairs that a lane turns at once.
+    pub vector: usize,
+}
+
+impl Rope {
+    /// The kernels for this type.
+    pub(super) fn all(dtype: DType) -> [Id; 2] {
+        [1, pack(dtype)].map(|vector| Id::Rope(Rope { dtype, vector }))
+    }
+
+    pub(super) fn instance(self) -> Instance {
+        let (t, vector) = (element(self.dtype), self.vector);
+        Instance::new(
+            "ops/rope.h",
+            format!("rope_{t}_v{vector}"),
+            format!("rope<{t}, {vector}>"),
+            RopeParams::C,
+            vec![
+                Buffer::input(t),
+                Buffer::input(element(DType::I64)),
+                Buffer::output(t),
+            ],
+        )
+    }
 }
 
 /// Which row has which position.
@@ -71,18 +92,23 @@ pub(crate) fn plan<'a>(
         given: places.given.is_some().into(),
     };
     let positions = places.given.unwrap_or(x);
-    launch(
-        Id::Rope(x.dtype()),
-        groups(params.rows * params.pairs),
-        &params,
-    )
-    .read(x.buffer(), x.byte_offset())
-    .read(positions.buffer(), positions.byte_offset())
-    .write(out.buffer(), out.byte_offset())
-    .cost(
-        (2 * x.count() * x.dtype().size()) as u64,
-        3 * x.count() as u64,
-    )
+    let (dtype, most) = (x.dtype(), pack(x.dtype()));
+    let aligned = [x, out].map(|tensor| tensor.byte_offset().is_multiple_of(16));
+    let vector = if aligned == [true; 2] && pairs.is_multiple_of(most) {
+        most
+    } else {
+        1
+    };
+    let parts = (params.rows / params.places.max(1)).div_ceil(ROPE_ROWS);
+    let lanes = parts * params.places * (params.pairs / vector as u64);
+    launch(Id::Rope(Rope { dtype, vector }), groups(lanes), &params)
+        .read(x.buffer(), x.byte_offset())
+        .read(positions.buffer(), positions.byte_offset())
+        .write(out.buffer(), out.byte_offset())
+        .cost(
+            (2 * x.count() * x.dtype().size()) as u64,
+            3 * x.count() as u64,
+        )
 }
 
 /// A number of at most 1 as a fraction of 2⁶³.

@@ -1,153 +1,12 @@
-//! Kernels over rows: how a row is worked through, and the instances of softmax and the norms.
+//! Kernels over rows: softmax and the norms.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, LANES, element, groups_of, launch, pack,
+    Buffer, Id, Instance, KernelParams, LANES, Room, RowWay, element, groups_of, launch, pack,
     structs::{NormParams, SoftmaxParams},
 };
 use crate::{DType, Tensor};
 use smallvec::SmallVec;
 use wootz_runtime::Plan;
-
-/// Who takes a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Team {
-    /// So many lanes of a simd.
-    Lanes(u32),
-    /// A whole group.
-    Group,
-}
-
-impl Team {
-    /// Its type in the dialect.
-    pub(super) fn name(self) -> String {
-        match self {
-            Team::Lanes(size) => format!("LaneTeam<{size}>"),
-            Team::Group => "GroupTeam".to_owned(),
-        }
-    }
-
-    /// Its part of a kernel's name.
-    pub(super) fn suffix(self) -> String {
-        match self {
-            Team::Lanes(size) => format!("t{size}"),
-            Team::Group => "g".to_owned(),
-        }
-    }
-
-    /// Groups of `lanes` lanes that take `rows` rows, one each at first.
-    pub(super) fn groups(self, lanes: u32, rows: usize) -> usize {
-        match self {
-            Team::Lanes(size) => rows.div_ceil((lanes / size) as usize),
-            Team::Group => rows,
-        }
-    }
-}
-
-/// How a team works through a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RowWay {
-    /// Lanes that take a row: 8, 32, or all of a group.
-    pub team: Team,
-    /// Elements moved as one.
-    pub vector: usize,
-    /// Packs that a lane holds; 0 for a row that is streamed.
-    pub packs: usize,
-    /// Lanes in a group.
-    pub lanes: u32,
-}
-
-impl RowWay {
-    /// Elements that a lane holds in registers at most.
-    const HELD: usize = 32;
-    /// The same where all rows together have no more than `SMALL` elements: then more lanes are
-    /// worth more than fewer steps.
-    pub(super) const HELD_OF_FEW: usize = 8;
-    const SMALL: usize = 1 << 19;
-
-    /// The way for `rows` rows of `length` elements, which start at multiples of 16 bytes if
-    /// `aligned` and the length is a multiple of a pack.
-    pub fn choose(dtype: DType, [rows, length]: [usize; 2], aligned: bool) -> RowWay {
-        let most = if rows.saturating_mul(length) > RowWay::SMALL {
-            RowWay::HELD
-        } else {
-            RowWay::HELD_OF_FEW
-        };
-        let whole = aligned && length.is_multiple_of(pack(dtype));
-        let vector = if whole { pack(dtype) } else { 1 };
-        let held = |lanes: u32| length.div_ceil(lanes as usize * vector).next_power_of_two();
-        let fits = |lanes: &u32| held(*lanes) * vector <= most;
-        if let Some(size) = [8, 32].into_iter().find(fits) {
-            return RowWay {
-                team: Team::Lanes(size),
-                vector,
-                packs: held(size),
-                lanes: 256,
-            };
-        }
-        let lanes = [128, 256, 512, 1024].into_iter().find(fits);
-        let (lanes, packs) = lanes.map_or((1024, 0), |lanes| (lanes, held(lanes)));
-        RowWay {
-            team: Team::Group,
-            vector,
-            packs,
-            lanes,
-        }
-    }
-
-    fn groups(&self, rows: usize) -> usize {
-        groups_of(self.team.groups(self.lanes, rows))
-    }
-
-    /// Bytes of the rows of one group, which are nobody else's; 0 when a group goes on to others.
-    fn part(&self, [rows, length]: [usize; 2], size: usize) -> u32 {
-        let each = match self.team {
-            Team::Lanes(size) => self.lanes / size,
-            Team::Group => 1,
-        };
-        let alone = self.team.groups(self.lanes, rows) == self.groups(rows);
-        let part = (each as usize).saturating_mul(length).saturating_mul(size);
-        u32::try_from(part).ok().filter(|_| alone).unwrap_or(0)
-    }
-
-    /// Every way that `choose` can give.
-    pub fn all(dtype: DType) -> Vec<RowWay> {
-        let lengths = (0..=17).flat_map(|power| [1 << power, (1 << power) + 1]);
-        let sizes = lengths.flat_map(|length| [[1, length], [RowWay::SMALL, length]]);
-        let mut ways: Vec<RowWay> = vec![];
-        for way in sizes.map(|size| RowWay::choose(dtype, size, true)) {
-            if !ways.contains(&way) {
-                ways.push(way);
-            }
-        }
-        ways
-    }
-
-    /// `_g256_v4_p2`
-    fn suffix(&self) -> String {
-        let RowWay {
-            team,
-            vector,
-            packs,
-            lanes,
-        } = self;
-        format!("_{}{lanes}_v{vector}_p{packs}", team.suffix())
-    }
-
-    /// `held` with its packs, or `streamed`.
-    fn body(&self, stem: &str, arguments: &str) -> String {
-        let RowWay {
-            vector,
-            packs,
-            team,
-            ..
-        } = self;
-        let team = team.name();
-        match packs {
-            0 => format!("{stem}_streamed<{arguments}, {team}, {vector}>"),
-            _ => format!("{stem}_held<{arguments}, {team}, {vector}, {packs}>"),
-        }
-    }
-}
 
 /// Which kernel over rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -210,7 +69,7 @@ impl Rows {
             name: format!("{name}_{t}{}", way.suffix()),
             body: way.body(stem, &format!("{name}, {t}")),
             lanes: way.lanes,
-            cluster: None,
+            form: way.form(op.is_norm()),
             params,
             buffers,
         }
@@ -239,9 +98,6 @@ impl Columns {
     }
 }
 
-/// Scratch of a team's reductions: two sets of 32 slots of 8 bytes.
-const SLOTS: usize = 2 * 32 * 8;
-
 /// The plan of a softmax over `length` of a contiguous `[rows, length, inner]`.
 pub(crate) fn softmax<'a>(
     op: RowOp,
@@ -259,10 +115,12 @@ pub(crate) fn softmax<'a>(
         let id = Id::Columns(Columns { op, dtype });
         launch(id, groups_of(rows * inner.div_ceil(32)), &params).scratch(LANES as usize * 8)
     } else {
-        let way = RowWay::choose(dtype, [rows, length], starts_aligned(&[x, out]));
-        let part = way.part([rows, length], dtype.size());
-        launch(Id::Rows(Rows { op, dtype, way }), way.groups(rows), &params)
-            .scratch(SLOTS)
+        let room = Room::of(x);
+        let way = RowWay::choose(dtype, [rows, length], starts_aligned(&[x, out]), room);
+        let id = Id::Rows(Rows { op, dtype, way });
+        let part = way.part([rows, length], dtype.size(), room);
+        launch(id, way.groups(rows, room), &params)
+            .scratch(way.scratch())
             .parts([part, part, 0, 0])
     };
     plan.read(x.buffer(), x.byte_offset())
@@ -311,17 +169,20 @@ pub(crate) fn norm<'a>(
         packed: packed.into(),
     };
     let dtype = x.dtype();
-    let way = RowWay::choose(dtype, [rows, length], starts_aligned(&[x, out]));
+    // The neighbours of a pack have weights of their own beside each other, or share one.
+    let whole = packed || (params.inner as usize).is_multiple_of(pack(dtype));
+    let (aligned, room) = (whole && starts_aligned(&[x, out]), Room::of(x));
+    let way = RowWay::choose(dtype, [rows, length], aligned, room);
     let id = Id::Rows(Rows { op, dtype, way });
-    let plan = launch(id, way.groups(rows), &params).read(x.buffer(), x.byte_offset());
+    let plan = launch(id, way.groups(rows, room), &params).read(x.buffer(), x.byte_offset());
     // A kernel has all its buffers; one that is not there is not looked at.
     let plan = affine.into_iter().fold(plan, |plan, tensor| {
         let tensor = tensor.unwrap_or(x);
         plan.read(tensor.buffer(), tensor.byte_offset())
     });
-    let part = way.part([rows, length], dtype.size());
+    let part = way.part([rows, length], dtype.size(), room);
     plan.write(out.buffer(), out.byte_offset())
-        .scratch(SLOTS)
+        .scratch(way.scratch())
         .parts([part, 0, 0, part])
         .cost((2 * x.count() * dtype.size()) as u64, 8 * x.count() as u64)
 }
@@ -331,38 +192,67 @@ fn starts_aligned(tensors: &[&Tensor]) -> bool {
     tensors.iter().all(aligned)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "emulated"))]
 mod tests {
     use super::*;
+    use crate::{Device, kernels::Team, ops};
 
+    /// What a small group does while the next row comes, which no row of the conformance suite is
+    /// long enough for.
     #[test]
-    fn each_group_has_its_rows_to_itself() {
-        for rows in [1, 7, 64, 1000] {
-            for length in [1, 24, 100, 1024, 5000] {
-                let way = RowWay::choose(DType::F32, [rows, length], true);
-                let part = way.part([rows, length], 4) as usize;
-                let (groups, bytes) = (way.groups(rows), 4 * rows * length);
-                assert!(part * groups >= bytes && part * (groups - 1) < bytes);
-                assert!(part.is_multiple_of(4 * length), "whole rows: {way:?}");
+    fn rows_that_come_ahead_are_what_the_cpu_gives() {
+        let (rows, length) = (5, 500);
+        let value = |i: usize| ((i * 7919) % 1000) as f32 / 100.0 - 5.0;
+        let values: Vec<f32> = (0..rows * length).map(value).collect();
+        let [x, here] = [Device::emulated(), Device::cpu()]
+            .map(|device| Tensor::from_slice(&values, &[rows, length], device).unwrap());
+        let way = RowWay {
+            team: Team::Group,
+            vector: 4,
+            packs: 1,
+            lanes: 128,
+            ahead: true,
+        };
+        let dtype = DType::F32;
+        let norms = NormParams {
+            rows: rows as u64,
+            length: length as u64,
+            groups: 1,
+            weights: length as u64,
+            inner: 1,
+            eps: 1e-5,
+            has_weight: 0,
+            has_bias: 0,
+            packed: 1,
+        };
+        let sizes = SoftmaxParams {
+            rows: rows as u64,
+            length: length as u64,
+            inner: 1,
+        };
+        for op in [RowOp::Softmax, RowOp::Centred] {
+            let out = Tensor::from_slice(&values, &[rows, length], x.device()).unwrap();
+            let id = Id::Rows(Rows { op, dtype, way });
+            let mut plan = match op {
+                RowOp::Softmax => launch(id, 2, &sizes),
+                _ => launch(id, 2, &norms),
+            };
+            for _ in 0..if op.is_norm() { 3 } else { 1 } {
+                plan = plan.read(x.buffer(), x.byte_offset());
             }
-        }
-    }
-
-    #[test]
-    fn a_way_covers_its_row() {
-        for &dtype in DType::FLOATS {
-            let all = RowWay::all(dtype);
-            for length in (1..3000).chain([1 << 14, (1 << 14) + 8, 1 << 18]) {
-                for rows in [1, 64, 4096] {
-                    let way = RowWay::choose(dtype, [rows, length], true);
-                    assert!(all.contains(&way), "{dtype:?} {rows} x {length} {way:?}");
-                    let team = match way.team {
-                        Team::Lanes(size) => size as usize,
-                        Team::Group => way.lanes as usize,
-                    };
-                    assert!(way.packs == 0 || team * way.vector * way.packs >= length);
-                    assert_eq!(length % way.vector, 0);
-                }
+            let plan = plan
+                .write(out.buffer(), out.byte_offset())
+                .scratch(way.scratch());
+            // SAFETY: all are contiguous and of the sizes that the parameters say.
+            let run = |stream: &wootz_runtime::Stream| unsafe { stream.submit(&plan) };
+            wootz_runtime::Stream::with_current(x.device(), run).unwrap();
+            let want = match op {
+                RowOp::Softmax => ops::softmax(&here, -1),
+                _ => ops::layer_norm(&here, 1, None, None, 1e-5),
+            };
+            let want: Vec<f32> = want.unwrap().to_vec().unwrap();
+            for (got, want) in out.to_vec::<f32>().unwrap().iter().zip(want) {
+                assert!((got - want).abs() < 1e-5, "{op:?}: {got} {want}");
             }
         }
     }

@@ -76,8 +76,8 @@ kernel_params! {
         floats: [f32; 2],
         /// Axes, at least one.
         rank: u32,
-        /// Nothing.
-        pad: u32,
+        /// Whether all operands are whole packs, one after another.
+        flat: u32,
     }
 }
 

@@ -1,26 +1,45 @@
 //! Copies between layouts that run along different axes, of `ops/transpose.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, Numbers, groups_of, launch, pointwise, structs::WalkParams,
-    word,
+    Buffer, Form, Id, Instance, KernelParams, Numbers, groups_of, launch, pointwise,
+    structs::WalkParams, word,
 };
 use crate::{Layout, MAX_RANK, Tensor, collapse};
 use wootz_runtime::Plan;
 
-/// Rows and columns of a tile: 128 bytes of the wider elements, 64 elements of the others.
-fn tile(size: usize) -> usize {
-    if size > 2 { 32 } else { 64 }
+/// Which kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Transpose {
+    /// Bytes of an element.
+    pub size: usize,
+    /// Elements moved as one.
+    pub vector: usize,
 }
 
-pub(super) fn instance(size: usize) -> Instance {
-    let (t, tile) = (word(size), tile(size));
-    Instance::new(
-        "ops/transpose.h",
-        format!("transpose_{t}_{tile}"),
-        format!("transpose<{t}, {tile}>"),
-        WalkParams::C,
-        vec![Buffer::input(t), Buffer::output(t)],
-    )
+impl Transpose {
+    /// Rows and columns of a tile: the scratch memory of a group holds it.
+    fn tile(self) -> usize {
+        if self.size > 4 { 32 } else { 64 }
+    }
+
+    /// The kernels for elements of this many bytes.
+    pub(super) fn all(size: usize) -> [Id; 2] {
+        [1, 16 / size].map(|vector| Id::Transpose(Transpose { size, vector }))
+    }
+
+    pub(super) fn instance(self) -> Instance {
+        let (t, tile, vector) = (word(self.size), self.tile(), self.vector);
+        Instance {
+            form: Form::Dense,
+            ..Instance::new(
+                "ops/transpose.h",
+                format!("transpose_{t}_v{vector}"),
+                format!("transpose<{t}, {tile}, {vector}>"),
+                WalkParams::C,
+                vec![Buffer::input(t), Buffer::output(t)],
+            )
+        }
+    }
 }
 
 /// The plan that copies `x` into `out`, a view of the same shape.
@@ -38,7 +57,19 @@ fn transposed<'a>(x: &'a Tensor, out: &'a Tensor) -> Option<Plan<'a>> {
     let neighbours = |layout: &Layout| layout.strides().iter().position(|&stride| stride == 1);
     let (columns, rows) = (neighbours(to)?, neighbours(from)?);
     let dims = to.dims();
-    let tile = tile(size);
+    let pack = 16 / size;
+    let aligned = |tensor: &Tensor, layout: &Layout| {
+        let strides = || layout.strides().iter().filter(|&&stride| stride != 1);
+        tensor.byte_offset().is_multiple_of(16)
+            && strides().all(|stride| stride % pack as isize == 0)
+    };
+    let whole = dims[columns].is_multiple_of(pack) && dims[rows].is_multiple_of(pack);
+    let by_packs = whole && aligned(x, from) && aligned(out, to);
+    let id = Transpose {
+        size,
+        vector: if by_packs { pack } else { 1 },
+    };
+    let tile = id.tile();
     if columns == rows || dims[columns] < tile / 2 || dims[rows] < tile / 2 {
         return None;
     }
@@ -62,7 +93,7 @@ fn transposed<'a>(x: &'a Tensor, out: &'a Tensor) -> Option<Plan<'a>> {
         to.strides()[rows] as i64,
     ]);
     let tiles = dims[rows].div_ceil(tile) * dims[columns].div_ceil(tile);
-    let plan = launch(Id::Transpose(size), groups_of(total * tiles), &params)
+    let plan = launch(Id::Transpose(id), groups_of(total * tiles), &params)
         .read(x.buffer(), x.byte_offset())
         .write(out.buffer(), out.byte_offset())
         .scratch(tile * (tile + 1) * size)

@@ -21,7 +21,7 @@ impl Operand {
             return true;
         };
         let whole = |stride: &i64| stride % vector as i64 == 0;
-        let aligned = self.start.is_multiple_of(vector * self.size);
+        let aligned = self.start.is_multiple_of((vector * self.size).min(16));
         *inner == 0 || (*inner == 1 && aligned && outer.iter().all(whole))
     }
 }
@@ -51,6 +51,9 @@ pub(super) fn walk<const N: usize>(operands: &[Operand; N], vector: usize) -> (W
     params.packs = inner[0].div_ceil(vector as u64);
     params.total = outer.iter().product::<u64>() * params.packs;
     params.rank = rank as u32;
+    let neighbours = (0..N).all(|k| strides(k) == [1]);
+    let whole = params.shape[0].is_multiple_of(vector as u64);
+    params.flat = (vector > 1 && rank == 1 && neighbours && whole).into();
     (params, vector)
 }
 

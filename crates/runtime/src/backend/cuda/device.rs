@@ -85,6 +85,7 @@ impl Cuda {
             level: format!("sm_{capability}"),
             memory: about.memory(),
             scratch,
+            cluster: if capability >= 90 { 8 } else { 1 },
             host_visible: false,
             synchronous: false,
             subnormals: true,

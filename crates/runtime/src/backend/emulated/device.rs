@@ -43,6 +43,7 @@ impl Emulated {
             level: std::env::consts::ARCH.to_owned(),
             memory: 8 << 30,
             scratch: SCRATCH_LIMIT,
+            cluster: 1,
             host_visible: true,
             synchronous: true,
             subnormals: !Flush::wanted(),

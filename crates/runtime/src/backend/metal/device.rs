@@ -101,6 +101,7 @@ impl Metal {
             level: (*level).to_owned(),
             memory: usize::try_from(device.recommendedMaxWorkingSetSize()).unwrap_or(usize::MAX),
             scratch: device.maxThreadgroupMemoryLength(),
+            cluster: 1,
             host_visible: true,
             synchronous: false,
             subnormals: false,

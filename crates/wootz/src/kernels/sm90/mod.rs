@@ -5,7 +5,7 @@ mod product;
 
 pub(crate) use product::plan;
 
-use super::{Buffer, Id, Instance, KernelParams, element, structs::Sm90MatmulParams};
+use super::{Buffer, Form, Id, Instance, KernelParams, element, structs::Sm90MatmulParams};
 use crate::DType;
 
 /// Every kernel that only Hopper runs: those that `modules` leaves out.
@@ -112,7 +112,7 @@ impl Sm90Matmul {
                 "sm90_matmul<{t}, {rows}, {columns}, {slots}, {cluster}, {a_inner}, {x_inner}>"
             ),
             lanes: tile.lanes(),
-            cluster: Some(cluster as u32),
+            form: Form::Hopper(cluster as u32),
             params: Sm90MatmulParams::C,
             buffers,
         }
