@@ -275,3 +275,46 @@ fn a_replay_can_be_recorded() {
         bits(&[wanted])
     );
 }
+
+/// Steps that differ in size and in what they read, one behind the other: a step that began before
+/// the last one's end would find what was there before.
+#[test]
+fn a_long_chain_gives_the_bits_of_calls() {
+    // Enough groups to fill a GPU, where there is one.
+    let rows = if device().name().starts_with("cuda") {
+        2000
+    } else {
+        40
+    };
+    let chain = |x: &Tensor| -> Result<Vec<Tensor>> {
+        let mut x = x.clone();
+        for step in 0..12 {
+            let weights = ops::softmax(&ops::mul(&x, &x)?, -1)?;
+            let turned = ops::copy(&weights.transpose(0, 1)?)?;
+            let sums = ops::sum(&turned, 0, false)?;
+            let mixed = ops::add(&turned.transpose(0, 1)?, &x)?;
+            x = match step % 3 {
+                0 => ops::sub(&mixed, &ops::max(&sums, 0, false)?)?,
+                1 => ops::tanh(&mixed)?,
+                _ => ops::neg(&mixed)?,
+            };
+        }
+        Ok(vec![x])
+    };
+    let inputs: Vec<Tensor> = (0..3).map(|seed| numbers(seed, rows)).collect();
+    let wanted: Vec<_> = inputs.iter().map(|x| bits(&chain(x).unwrap())).collect();
+    let graph = Graph::record(&stream(), &[&inputs[0]], |x| chain(&x[0])).unwrap();
+    thread::scope(|scope| {
+        for first in 0..4 {
+            let (graph, inputs, wanted) = (&graph, &inputs, &wanted);
+            scope.spawn(move || {
+                let stream = stream();
+                for round in 0..8 {
+                    let seed = (first + round) % inputs.len();
+                    let replayed = graph.replay(&stream, &[&inputs[seed]]).unwrap();
+                    assert_eq!(bits(&replayed), wanted[seed], "{first} {round}");
+                }
+            });
+        }
+    });
+}

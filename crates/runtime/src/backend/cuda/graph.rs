@@ -12,16 +12,13 @@
 use super::{
     driver::{Driver, Failure, Handle},
     gpu::Gpu,
-    lane::make_stream,
     launch::Launch,
 };
 use crate::{
-    backend::BareCalls,
     buffer::Buffer,
     error::Result,
-    graph::{Calls, Run, Slot, Step},
-    plan::{Body, Params},
-    tensor_map::TensorMap,
+    graph::{Run, Slot, Step},
+    plan::Body,
 };
 use cudarc::driver::sys::{CUdeviceptr, CUgraph_st, CUgraphExec_st, CUgraphNode_st, CUstream_st};
 use smallvec::SmallVec;
@@ -53,7 +50,7 @@ enum Order {
 }
 
 /// A graph of the driver's that can be launched.
-struct Instance {
+pub(super) struct Instance {
     driver: &'static Driver,
     graph: Handle<CUgraph_st>,
     executable: Handle<CUgraphExec_st>,
@@ -72,9 +69,15 @@ fn place(run: &Run<'_>, slot: Slot) -> CUdeviceptr {
     run.buffer(slot).memory().handle as CUdeviceptr
 }
 
-fn addresses(run: &Run<'_>, step: &Step) -> impl Iterator<Item = CUdeviceptr> {
+pub(super) fn addresses(run: &Run<'_>, step: &Step) -> impl Iterator<Item = CUdeviceptr> {
     let bound = step.bindings.iter();
     bound.map(|bound| place(run, bound.slot) + bound.offset as CUdeviceptr)
+}
+
+/// Whether another library has a part in it: what that enqueues cannot be told to the driver.
+pub(super) fn is_foreign(run: &Run<'_>) -> bool {
+    let mut steps = run.steps().iter();
+    steps.any(|step| matches!(step.kernel.body, Body::Foreign(_)))
 }
 
 impl Graphs {
@@ -135,9 +138,7 @@ impl Graphs {
             of: Arc::downgrade(of),
             instance: None,
         };
-        // What another library enqueues cannot be told to the driver: its steps are launched.
-        let is_foreign = |step: &Step| matches!(step.kernel.body, Body::Foreign(_));
-        if run.steps().iter().any(is_foreign) {
+        if is_foreign(run) {
             return Ok(self.0.push_mut(known));
         }
         match Instance::new(gpu, run, Order::AsNeeded)? {
@@ -157,6 +158,11 @@ impl Known {
 }
 
 impl Instance {
+    /// An instance whose nodes come one after the other.
+    pub(super) fn chain(gpu: &Gpu, run: &Run<'_>) -> Result<Result<Instance, Failure>> {
+        Instance::new(gpu, run, Order::Chain)
+    }
+
     fn new(gpu: &Gpu, run: &Run<'_>, order: Order) -> Result<Result<Instance, Failure>> {
         // First, since it may compile for long, or find that a plan cannot run.
         let launch = |step: &Step| Launch::of(gpu, step.kernel, step.grid, step.scratch);
@@ -248,6 +254,18 @@ impl Instance {
     unsafe fn launch(&mut self, stream: Handle<CUstream_st>, run: &Run<'_>) -> Result<(), Failure> {
         self.follow(run)?;
         // SAFETY: passed on from the caller; nodes have the memory of this run.
+        unsafe { self.launch_as_it_is(stream) }
+    }
+
+    /// Launches it with the memory of the last run.
+    ///
+    /// # Safety
+    /// As for [`Launch::launch`], for each step.
+    pub(super) unsafe fn launch_as_it_is(
+        &self,
+        stream: Handle<CUstream_st>,
+    ) -> Result<(), Failure> {
+        // SAFETY: passed on from the caller; the executable and the stream live.
         unsafe { self.driver.launch_graph(self.executable.0, stream.0) }
     }
 
@@ -306,92 +324,5 @@ impl Drop for Instance {
             }
             let _ = self.driver.drop_graph(self.graph.0);
         }
-    }
-}
-
-/// The calls of [`Graph::bare`](crate::Graph::bare), on a CUDA stream of their own.
-pub(super) struct Alone {
-    gpu: &'static Gpu,
-    stream: Handle<CUstream_st>,
-    what: What,
-}
-
-/// A launch, and what it is given.
-struct Call {
-    launch: Launch,
-    addresses: SmallVec<[CUdeviceptr; 8]>,
-    maps: Vec<TensorMap>,
-    params: Params,
-}
-
-enum What {
-    Launches(Vec<Call>),
-    Graph(Box<Instance>),
-}
-
-impl Alone {
-    /// # Safety
-    /// As for [`Launch::launch`], for each step, whenever the calls are made.
-    pub(super) unsafe fn new(gpu: &'static Gpu, run: &Run<'_>, calls: Calls) -> Result<Alone> {
-        let what = match calls {
-            Calls::Graph => {
-                let instance = Instance::new(gpu, run, Order::Chain)?;
-                What::Graph(Box::new(gpu.attempt(instance)?))
-            }
-            Calls::Launches => {
-                let mut launches = Vec::new();
-                for step in run.steps() {
-                    let launch = Launch::of(gpu, step.kernel, step.grid, step.scratch)?;
-                    launches.extend(launch.map(|launch| Call {
-                        launch,
-                        addresses: addresses(run, step).collect(),
-                        maps: step.maps.clone(),
-                        params: step.params,
-                    }));
-                }
-                What::Launches(launches)
-            }
-        };
-        Ok(Alone {
-            gpu,
-            stream: gpu.attempt(make_stream(gpu.driver))?,
-            what,
-        })
-    }
-
-    fn call(&self) -> Result<(), Failure> {
-        match &self.what {
-            // SAFETY: vouched for by the caller of `new`, whose memory is kept.
-            What::Graph(instance) => unsafe {
-                let driver = self.gpu.driver;
-                driver.launch_graph(instance.executable.0, self.stream.0)
-            },
-            What::Launches(launches) => launches.iter().try_for_each(|call| {
-                let addresses = call.addresses.iter().copied();
-                let (maps, params) = (&call.maps, &call.params);
-                // SAFETY: as above.
-                unsafe {
-                    call.launch
-                        .launch(self.gpu, self.stream, addresses, maps, params)
-                }
-            }),
-        }
-    }
-}
-
-impl BareCalls for Alone {
-    fn run(&mut self, times: usize) -> Result<()> {
-        self.gpu.enter()?;
-        let called = (0..times).try_for_each(|_| self.call());
-        // SAFETY: the stream lives.
-        let done = called.and_then(|()| unsafe { self.gpu.driver.finish_stream(self.stream.0) });
-        self.gpu.attempt(done)
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        // SAFETY: its own, and nothing is under way on it.
-        let _ = unsafe { self.gpu.driver.drop_stream(self.stream.0) };
     }
 }

@@ -75,6 +75,7 @@
 //! Small plans take a way without the driver: through a [ring](ring) in pinned memory to a kernel
 //! that stays on the device. `ring/README.md` tells that protocol.
 
+mod bare;
 mod courier;
 mod crowd;
 mod device;

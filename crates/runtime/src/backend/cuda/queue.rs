@@ -1,9 +1,10 @@
 //! A stream's way into the device.
 
 use super::{
+    bare::Alone,
     driver::{Failure, Handle},
     gpu::Gpu,
-    graph::{Alone, Graphs},
+    graph::{Graphs, is_foreign},
     lane::Lane,
     launch::{Launch, addresses, expected},
     pinned::Pinned,
@@ -287,6 +288,9 @@ impl Queue for CudaQueue {
     }
 
     unsafe fn bare(&mut self, run: &Run<'_>, calls: Calls) -> Result<Option<Box<dyn BareCalls>>> {
+        if is_foreign(run) {
+            return Ok(None);
+        }
         self.gpu.enter()?;
         // Memory of the run may still be on its way from the pool, in the order of this stream.
         // SAFETY: the stream lives.
