@@ -160,6 +160,7 @@ pub struct Bench {
 ///
 ///   launch       each op is launched
 ///   ring         small ops go to a kernel that stays on the device
+///   ring-graph   the same, each call a recorded graph
 ///   raw          the driver's launch and synchronize, on the same kernels and nothing else: the
 ///                limit of launches
 ///   raw-graph    the driver's graph launch and synchronize, likewise

@@ -30,8 +30,7 @@ Environment:
 
 /// The ways of `WOOTZ_SUBMIT`, a line each.
 pub const SUBMISSIONS: &str = "\
-  auto    small ops, and recorded graphs of them, to a kernel that stays on the device; other
-          graphs whole, other ops launched
+  auto    small ops, alone or in graphs, to a kernel that stays on the device; other graphs whole
   launch  each op launched by itself, those of a recorded graph too
   graph   recorded graphs whole, other ops launched
   ring    small ops to a kernel that stays on the device, even where auto would not";
@@ -96,4 +95,25 @@ pub fn default_to_one_thread() {
 /// Threads that share a large op.
 pub fn threads() -> usize {
     crew::threads().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_way_to_submit_and_the_default() {
+        let names = Submission::NAMES.iter().map(|(name, _)| *name);
+        let listed = SUBMISSIONS
+            .lines()
+            .filter_map(|line| line.split_whitespace().next());
+        assert!(listed.eq(names.clone()));
+        let default = Submission::NAMES
+            .iter()
+            .find(|(_, way)| *way == Submission::default());
+        let (default, _) = default.expect("it has a name");
+        let names: Vec<_> = names.collect();
+        let told = format!("{} [default: {default}]", names.join(", "));
+        assert!(VARIABLES.contains(&told), "{told}");
+    }
 }

@@ -314,6 +314,7 @@ fn modes_and_chains_that_have_no_meaning_are_refused() {
     for mode in [
         "launch",
         "ring",
+        "ring-graph",
         "raw",
         "raw-graph",
         "device-wait",

@@ -77,7 +77,10 @@ pub fn bare(task: Arc<Task>, calls: Calls) -> Box<MakeCall<'static>> {
         let (stream, work) = own(&task)?;
         let graph = work.record(&stream, 1)?;
         let bare = graph.bare(&stream, &work.inputs(), calls)?;
-        let none = || Failure::Input(format!("{} has no driver", task.device.name()));
+        let none = || {
+            let (op, device) = (task.load.op, task.device.name());
+            Failure::Input(format!("the driver of {device} alone cannot do {op}"))
+        };
         let mut bare = bare.ok_or_else(none)?;
         let call: Call<'static> = Box::new(move || {
             // The memory of the calls is this stream's.

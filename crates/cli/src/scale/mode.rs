@@ -92,6 +92,16 @@ pub const MODES: &[Mode] = &[
         },
     },
     Mode {
+        name: "ring-graph",
+        about: "a stream for each thread, each call a recorded graph that such a kernel walks",
+        shared: Shared::Bus,
+        calls: ONE,
+        open: |task, _| match residence(task)? {
+            Some(why) => Ok(Opened::Absent(why)),
+            None => on_cuda(task, Submission::Ring, callers::graph),
+        },
+    },
+    Mode {
         name: "batch",
         about: "a stream for each thread, several calls for each wait",
         shared: Shared::Device,
