@@ -412,12 +412,23 @@ template <typename Params> struct Held<Params, true> { typedef const Params type
   }
 #else
 // Launch form: buffers, then the parameters by value; scratch is the launch's dynamic memory.
+namespace wootz {
+// In a graph a kernel may be started while the one before it runs: before it touches memory it waits
+// for that one's end. Then it lets its own successor start. Without such a launch this does nothing.
+inline void follow_closely() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+}  // namespace wootz
 #define IN(index, type) const type* __restrict__ b##index,
 #define OUT(index, type) type* b##index,
 #define LAUNCHED(ARGUMENTS, ...)                                                \
   {                                                                             \
     extern __shared__ __align__(16) unsigned char memory[];                     \
     wootz::Place at = {blockIdx.x, gridDim.x, threadIdx.x, blockDim.x, memory}; \
+    wootz::follow_closely();                                                    \
     __VA_ARGS__(at, BARE ARGUMENTS, params);                                    \
   }
 #define ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)  \

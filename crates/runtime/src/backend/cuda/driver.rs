@@ -6,8 +6,8 @@
 
 use cudarc::driver::sys::{
     CUDA_KERNEL_NODE_PARAMS_v1, CUcontext, CUdevice, CUdeviceptr, CUevent, CUfunction, CUgraph,
-    CUgraphExec, CUgraphNode, CUmemPoolProps, CUmemoryPool, CUmodule, CUstream, culib,
-    is_culib_present,
+    CUgraphEdgeData, CUgraphExec, CUgraphNode, CUmemPoolProps, CUmemoryPool, CUmodule, CUstream,
+    culib, is_culib_present,
 };
 use std::{
     ffi::{CStr, c_char, c_void},
@@ -159,6 +159,21 @@ pub(super) fn symbol<F: Copy>(name: &str) -> Result<F, String> {
     found
         .map(|symbol| *symbol)
         .map_err(|_| format!("the NVIDIA driver is too old: it lacks {name}"))
+}
+
+/// `cuGraphAddDependencies_v2`, of drivers from CUDA 12.3 on.
+pub(super) type AddEdges = unsafe extern "system" fn(
+    graph: CUgraph,
+    from: *const CUgraphNode,
+    to: *const CUgraphNode,
+    edges: *const CUgraphEdgeData,
+    count: usize,
+) -> u32;
+
+/// The call that adds edges of several kinds to a graph, where the driver has it.
+pub(super) fn add_edges() -> Option<AddEdges> {
+    static FOUND: OnceLock<Option<AddEdges>> = OnceLock::new();
+    *FOUND.get_or_init(|| symbol("cuGraphAddDependencies_v2").ok())
 }
 
 /// The driver, ready for use; or why there is none.

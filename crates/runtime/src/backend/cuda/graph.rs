@@ -7,10 +7,13 @@
 //! nodes that use it are given the new address first; that concerns later launches of the instance
 //! and leaves those under way alone.
 //!
-//! Nodes come after those that the graph's order names, so that branches run side by side.
+//! Nodes come after those that the graph's order names, so that branches run side by side. Where one
+//! comes after one other alone, it is started early, while that one runs, and waits for its end
+//! itself (`follow_closely` in the dialect): so its start costs no time. Every kernel waits before
+//! it touches memory; so the end of the one before means that all before that one have ended too.
 
 use super::{
-    driver::{Driver, Failure, Handle},
+    driver::{AddEdges, Driver, Failure, Handle, add_edges},
     gpu::Gpu,
     launch::Launch,
 };
@@ -20,7 +23,9 @@ use crate::{
     graph::{Run, Slot, Step},
     plan::Body,
 };
-use cudarc::driver::sys::{CUdeviceptr, CUgraph_st, CUgraphExec_st, CUgraphNode_st, CUstream_st};
+use cudarc::driver::sys::{
+    CUdeviceptr, CUgraph_st, CUgraphEdgeData, CUgraphExec_st, CUgraphNode_st, CUstream_st,
+};
 use smallvec::SmallVec;
 use std::{
     ptr,
@@ -41,12 +46,24 @@ struct Known {
 }
 
 /// What the nodes come after.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Order {
+    /// What the graph says; by this call a node is started while the one before it runs.
+    Early(AddEdges),
     /// What the graph says.
     AsNeeded,
     /// The node before.
     Chain,
+}
+
+impl Order {
+    /// The best that the device can do.
+    fn best(gpu: &Gpu) -> Order {
+        /// The oldest compute capability whose kernels can wait by themselves.
+        const OLDEST: u32 = 90;
+        let early = add_edges().filter(|_| gpu.identity.capability >= OLDEST);
+        early.map_or(Order::AsNeeded, Order::Early)
+    }
 }
 
 /// A graph of the driver's that can be launched.
@@ -78,6 +95,18 @@ pub(super) fn addresses(run: &Run<'_>, step: &Step) -> impl Iterator<Item = CUde
 pub(super) fn is_foreign(run: &Run<'_>) -> bool {
     let mut steps = run.steps().iter();
     steps.any(|step| matches!(step.kernel.body, Body::Foreign(_)))
+}
+
+/// Whether the kernel waits for the one before it: those do that are made by the dialect's own forms
+/// for launches without clusters.
+fn waits_itself(step: &Step) -> bool {
+    let Body::Source(source) = step.kernel.body else {
+        return false;
+    };
+    let (text, entry) = (source.module.text(), source.entry);
+    ["ENTRY", "DENSE_ENTRY"]
+        .iter()
+        .any(|form| text.contains(&format!("\n{form}({entry}, ")))
 }
 
 impl Graphs {
@@ -141,7 +170,11 @@ impl Graphs {
         if is_foreign(run) {
             return Ok(self.0.push_mut(known));
         }
-        match Instance::new(gpu, run, Order::AsNeeded)? {
+        let made = match Instance::new(gpu, run, Order::best(gpu))? {
+            Err(failure) if !failure.is_final() => Instance::new(gpu, run, Order::AsNeeded)?,
+            made => made,
+        };
+        match made {
             Ok(instance) => known.instance = Some(instance),
             Err(failure) if failure.is_final() => gpu.attempt(Err(failure))?,
             Err(failure) => known.refused(failure),
@@ -207,7 +240,7 @@ impl Instance {
     ) -> Result<Node, Failure> {
         let mut after: SmallVec<[*mut CUgraphNode_st; 4]> = SmallVec::new();
         match order {
-            Order::AsNeeded => step
+            Order::Early(_) | Order::AsNeeded => step
                 .after
                 .iter()
                 .for_each(|&earlier| self.wait_for(run, earlier, &mut after)),
@@ -216,6 +249,12 @@ impl Instance {
                 after.extend(last.map(|node| node.handle.0));
             }
         }
+        let early = match order {
+            Order::Early(add_edges) if after.len() == 1 && waits_itself(step) => {
+                after.pop().map(|before| (add_edges, before))
+            }
+            _ => None,
+        };
         let mut node = ptr::null_mut();
         let graph = self.graph.0;
         launch.as_node(addresses(run, step), &step.maps, &step.params, |params| {
@@ -226,6 +265,10 @@ impl Instance {
                     .add_node(&raw mut node, graph, first, count, params)
             }
         })?;
+        if let Some((add_edges, before)) = early {
+            // SAFETY: nodes of this graph.
+            unsafe { start_early(add_edges, graph, before, node)? };
+        }
         Ok(Node {
             handle: Handle(node),
             launch,
@@ -324,5 +367,41 @@ impl Drop for Instance {
             }
             let _ = self.driver.drop_graph(self.graph.0);
         }
+    }
+}
+
+/// Has a node started as soon as every group of the one before it has ended or said that it may.
+///
+/// # Safety
+/// The nodes are the graph's.
+unsafe fn start_early(
+    add_edges: AddEdges,
+    graph: *mut CUgraph_st,
+    before: *mut CUgraphNode_st,
+    node: *mut CUgraphNode_st,
+) -> Result<(), Failure> {
+    const SAID_SO: u8 = 1;
+    const PROGRAMMATIC: u8 = 1;
+    let edge = CUgraphEdgeData {
+        from_port: SAID_SO,
+        to_port: 0,
+        type_: PROGRAMMATIC,
+        reserved: [0; 5],
+    };
+    // SAFETY: the driver reads one of each.
+    match unsafe {
+        add_edges(
+            graph,
+            &raw const before,
+            &raw const node,
+            &raw const edge,
+            1,
+        )
+    } {
+        0 => Ok(()),
+        code => Err(Failure {
+            call: "cuGraphAddDependencies_v2",
+            code,
+        }),
     }
 }
