@@ -8,7 +8,7 @@ use loom::{
         Arc,
         atomic::{
             AtomicU64,
-            Ordering::{Acquire, Relaxed, SeqCst},
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
             fence,
         },
     },
@@ -92,7 +92,7 @@ impl Shared {
             // SAFETY: as above.
             self.done.with_mut(|done| unsafe { (*done).push(first) });
         }
-        self.say.store(says | GONE, Relaxed);
+        self.say.store(says | GONE, Release);
     }
 }
 
@@ -117,8 +117,17 @@ impl Host {
         }));
     }
 
+    /// What the executor says once it knows whether it leaves.
+    fn settled(&self, mut says: u64) -> u64 {
+        while self.presence.is_away(says) && !self.presence.is_gone(says) {
+            thread::yield_now();
+            says = self.shared.say.load(Acquire);
+        }
+        says
+    }
+
     fn submit(&mut self, ticket: u64) {
-        let says = self.shared.say.load(Relaxed);
+        let says = self.settled(self.shared.say.load(Relaxed));
         let mut away = self.presence.is_away(says);
         if let Some(epoch) = self.presence.tired(says) {
             self.producer
@@ -135,7 +144,10 @@ impl Host {
         };
         let frame = Frame::work(&work, [], &[]).unwrap();
         self.producer.publish(&self.shared.slots, &frame);
-        if self.presence.is_away(look_after(&self.shared.say)) {
+        if self
+            .presence
+            .is_away(self.settled(look_after(&self.shared.say)))
+        {
             self.start();
         }
     }

@@ -155,8 +155,14 @@ impl Ring {
     /// microseconds. The next instance is not to stand behind one that goes on: in the driver's
     /// queues others may stand behind it, whose work that one may come to wait for.
     fn settled(&self, gpu: &Gpu, lane: &Lane, mut says: u64) -> u64 {
+        /// Looks from one question to the driver, whether the device is sound, to the next.
+        const CHECK: u32 = 1 << 16;
         let leaving = |says| self.presence.is_away(says) && !self.presence.is_gone(says);
-        while leaving(says) && !gpu.is_gone() {
+        for look in 1u32.. {
+            let sound = !look.is_multiple_of(CHECK) || lane.check(gpu).is_ok();
+            if !leaving(says) || !sound || gpu.is_gone() {
+                break;
+            }
             std::hint::spin_loop();
             says = lane.say.read();
         }
