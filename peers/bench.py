@@ -5,7 +5,8 @@
     python peers/bench.py target/release/examples/rounds [OP…] [--dtype f32,bf16] [--core 0]
 
 Each row is the fewest microseconds of either over several turns, and PyTorch's time over Wootz's.
-Products also show GFLOP/s, as a share of what multiply-adds in registers reach on that core.
+Products also show GFLOP/s, as a share of what multiply-adds in registers reach on that core; all
+others GB/s, as a share of what a copy of the operand reaches there.
 """
 
 import argparse
@@ -62,6 +63,8 @@ def linear(dtype, dims):
     return lambda: F.linear(x, w)
 
 
+# Tables that an op reads or writes, where it is not one of each.
+TABLES = {"add": 3, "sum": 1}
 PRODUCTS = ["16x16x16", "64x64x64", "256x256x256", "1024x1024x1024", "1x4096x4096"]
 LINEARS = ["32x768x768", "64x384x384", "512x3072x768", "1x4096x4096"]
 CASES = {
@@ -70,6 +73,8 @@ CASES = {
     "sum": (unary(lambda x: x.sum(-1)), ROWS),
     "exp": (unary(torch.exp), ROWS),
     "gelu": (unary(F.gelu), ROWS),
+    "gelu_tanh": (unary(lambda x: F.gelu(x, approximate="tanh")), ROWS),
+    "silu": (unary(F.silu), ROWS),
     "softmax": (unary(lambda x: torch.softmax(x, -1)), ROWS),
     "rms_norm": (rms_norm, ROWS),
     "layer_norm": (layer_norm, ROWS),
@@ -125,17 +130,23 @@ def main():
                     dims = [int(n) for n in shape.split("x")]
                     call, flops = case(dtype, dims), 0
                     call()
-                    ours = theirs = fma = float("inf")
+                    ours = theirs = fma = copy = float("inf")
                     for _ in range(args.turns):
                         ours = min(ours, ask(op, dtype, shape))
                         theirs = min(theirs, fastest(call, args.ms / 1000))
                         if case in (matmul, linear):
                             flops = 2 * dims[0] * dims[1] * dims[2]
                             fma = min(fma, ask("fma", dtype, "-"))
+                        else:
+                            copy = min(copy, ask("copy", dtype, shape))
                     row = f"{op:<12}{dtype:<6}{shape:<16}{ours * 1e6:>10.2f}{theirs * 1e6:>10.2f}{theirs / ours:>7.2f}"
                     if flops:
                         rate = flops / ours * 1e-9
                         row += f"{rate:>8.1f} GF {rate * fma:>5.0%} of {1 / fma:.0f}"
+                    else:
+                        table = DTYPES[dtype].itemsize * dims[0] * dims[1] * 1e-9
+                        rate, most = TABLES.get(op, 2) * table / ours, 2 * table / copy
+                        row += f"{rate:>8.1f} GB {rate / most:>5.0%} of {most:.0f}"
                     print(row, flush=True)
 
 

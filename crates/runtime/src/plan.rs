@@ -214,20 +214,23 @@ impl<'a> Plan<'a> {
 
     /// The same plan that also reads `buffer` from byte `offset` on.
     #[inline(always)]
-    pub fn read(self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
-        self.bind(buffer, offset, Access::Read)
+    pub fn read(mut self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
+        self.bind(buffer, offset, Access::Read);
+        self
     }
 
     /// The same plan that also writes `buffer` from byte `offset` on.
     #[inline(always)]
-    pub fn write(self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
-        self.bind(buffer, offset, Access::Write)
+    pub fn write(mut self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
+        self.bind(buffer, offset, Access::Write);
+        self
     }
 
     /// The same plan that also reads and writes `buffer` from byte `offset` on.
     #[inline(always)]
-    pub fn update(self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
-        self.bind(buffer, offset, Access::Update)
+    pub fn update(mut self, buffer: &'a Buffer, offset: usize) -> Plan<'a> {
+        self.bind(buffer, offset, Access::Update);
+        self
     }
 
     /// The same plan with scratch memory for each worker.
@@ -259,14 +262,14 @@ impl<'a> Plan<'a> {
         self
     }
 
+    /// Binds `buffer` from byte `offset` on, in place: for a plan so small that moving it counts.
     #[inline(always)]
-    fn bind(mut self, buffer: &'a Buffer, offset: usize, access: Access) -> Plan<'a> {
+    pub fn bind(&mut self, buffer: &'a Buffer, offset: usize, access: Access) {
         self.bindings.push(Binding {
             buffer,
             offset,
             access,
         });
-        self
     }
 }
 

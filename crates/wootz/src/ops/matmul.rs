@@ -10,7 +10,7 @@ use crate::{
     table::{Bench, Benches, Row},
     vendor,
 };
-use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan, Stream};
+use wootz_runtime::{Access, Body, Buffer, Call, Grid, Kernel, NativeFn, Plan, Stream};
 
 /// The rows of the table.
 pub const ROWS: &[Row] = &[Row {
@@ -230,42 +230,71 @@ impl Product<'_> {
             0 => None,
             bytes => Some(stream.allocate(bytes)?),
         };
-        let ((a, _), (b, _)) = (&self.a, &self.b);
-        let bias = self.bias.unwrap_or(b);
         if let Some(packed) = &packed {
-            let kernel = native("matmul_pack", pack);
-            let plan = Plan::new(kernel, Grid::units(blocking.pack_units), &params)
-                .read(a.buffer(), a.byte_offset())
-                .read(b.buffer(), b.byte_offset())
-                .read(bias.buffer(), bias.byte_offset())
-                .write(packed, 0)
-                .cost(2 * blocking.packed_bytes as u64, 0);
-            // SAFETY: the plan reads the operands inside their layouts, and `packed` has room.
-            unsafe { submit(stream, &plan)? };
+            self.pack(stream, &params, &blocking, packed)?;
         }
         // Where nothing is packed ahead, the kernel does not look at the binding.
-        let (panels, start) = match &packed {
+        let panels = match &packed {
             Some(packed) => (packed, 0),
-            None => (b.buffer(), b.byte_offset()),
+            None => (self.b.0.buffer(), self.b.0.byte_offset()),
         };
+        self.multiply(stream, &params, &blocking, panels, &out)?;
+        Ok(out)
+    }
+
+    /// Lays B out in panels.
+    fn pack(
+        &self,
+        stream: &Stream,
+        params: &Params,
+        blocking: &gemm::Blocking,
+        packed: &Buffer,
+    ) -> Result<()> {
+        let ((a, _), (b, _)) = (&self.a, &self.b);
+        let bias = self.bias.unwrap_or(b);
+        let kernel = native("matmul_pack", pack);
+        let plan = Plan::new(kernel, Grid::units(blocking.pack_units), params)
+            .read(a.buffer(), a.byte_offset())
+            .read(b.buffer(), b.byte_offset())
+            .read(bias.buffer(), bias.byte_offset())
+            .write(packed, 0)
+            .cost(2 * blocking.packed_bytes as u64, 0);
+        // SAFETY: the plan reads the operands inside their layouts, and `packed` has room.
+        unsafe { submit(stream, &plan) }
+    }
+
+    /// Multiplies, with the panels of B from an offset of a buffer on.
+    fn multiply(
+        &self,
+        stream: &Stream,
+        params: &Params,
+        blocking: &gemm::Blocking,
+        (panels, start): (&Buffer, usize),
+        out: &Tensor,
+    ) -> Result<()> {
+        let ((a, _), (b, _)) = (&self.a, &self.b);
+        let bias = self.bias.unwrap_or(b);
         let [m, n, k] = params.sizes;
         let matrices = out.count() as u64 / (m * n);
         let values = (m * k + k * n + m * n).saturating_mul(matrices);
         let flops = (2 * m * n).saturating_mul(k).saturating_mul(matrices);
         let kernel = native("matmul", multiply);
-        let plan = Plan::new(kernel, Grid::units(blocking.units), &params)
-            .read(a.buffer(), a.byte_offset())
-            .read(b.buffer(), b.byte_offset())
-            .read(bias.buffer(), bias.byte_offset())
-            .read(panels, start);
-        let plan = self.blend.write(plan, &out);
-        let plan = plan
-            .scratch(blocking.scratch_bytes)
-            .cost(values.saturating_mul(out.dtype().size() as u64), flops);
-        // SAFETY: as above, and the plan covers `out`.
-        unsafe { submit(stream, &plan)? };
-        drop(plan);
-        Ok(out)
+        // In place: moving a plan from step to step takes as long as the smallest products.
+        let mut plan = Plan::new(kernel, Grid::units(blocking.units), params);
+        plan.scratch = blocking.scratch_bytes;
+        plan.cost.bytes = values.saturating_mul(out.dtype().size() as u64);
+        plan.cost.ops = flops;
+        plan.bind(a.buffer(), a.byte_offset(), Access::Read);
+        plan.bind(b.buffer(), b.byte_offset(), Access::Read);
+        plan.bind(bias.buffer(), bias.byte_offset(), Access::Read);
+        plan.bind(panels, start, Access::Read);
+        let access = match self.blend.added {
+            Some(_) => Access::Update,
+            None => Access::Write,
+        };
+        plan.bind(out.buffer(), out.byte_offset(), access);
+        // SAFETY: as in `pack`, and the plan covers `out`.
+        unsafe { submit(stream, &plan) }
     }
 
     /// The same on a device that runs kernels in source form, into `out`, which is not empty.
