@@ -30,7 +30,7 @@ Environment:
 
 /// The ways of `WOOTZ_SUBMIT`, a line each.
 pub const SUBMISSIONS: &str = "\
-  auto    small ops, alone or in graphs, to a kernel that stays on the device; other graphs whole
+  auto    small ops to a kernel that stays on the device, longer recorded graphs whole
   launch  each op launched by itself, those of a recorded graph too
   graph   recorded graphs whole, other ops launched
   ring    small ops to a kernel that stays on the device, even where auto would not";

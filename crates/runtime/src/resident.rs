@@ -37,8 +37,8 @@ impl Resident {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum Submission {
-    /// Small plans, and recorded graphs of such, through the ring where it is welcome; other graphs
-    /// whole, and other plans by launches.
+    /// Small plans, and recorded graphs of one or two such, through the ring where it is welcome;
+    /// other graphs whole, and other plans by launches.
     #[default]
     Auto,
     /// Each plan by a launch, those of a recorded graph too.
