@@ -28,9 +28,9 @@ impl Cut {
 
     /// For few, some and many rows.
     pub(super) const ALL: [Cut; 3] = [
-        Cut::new([16, 128], [1, 4], 2),
-        Cut::new([32, 128], [1, 8], 2),
-        Cut::new([64, 128], [2, 4], 1),
+        Cut::new([16, 64], [1, 4], 2),
+        Cut::new([32, 64], [1, 4], 2),
+        Cut::new([64, 64], [2, 4], 2),
     ];
 
     /// The least that holds so many rows, or the largest.

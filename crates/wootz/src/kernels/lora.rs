@@ -35,9 +35,9 @@ pub enum LoraStep {
 impl Lora {
     /// The most rows that this way is for.
     pub(crate) const ROWS: usize = 64;
-    /// Groups that keep a large device busy, and the least inner size of a part.
-    const ENOUGH: usize = 264;
-    const PART: usize = 256;
+    /// Lanes that keep a large device busy, and the least inner size of a part.
+    const ENOUGH: usize = 50 << 10;
+    const PART: usize = 128;
     /// Elements of x · aᵀ that a group computes.
     const RANKS: usize = 4;
 
@@ -117,7 +117,10 @@ impl<'a> LoraLayer<'a> {
         let [row_tiles, column_tiles] = [rows.div_ceil(cut.rows), columns.div_ceil(cut.columns)];
         let parts = match row_tiles * column_tiles {
             0 => 1,
-            tiles => Lora::ENOUGH.div_ceil(tiles).min(k / Lora::PART).max(1),
+            tiles => {
+                let parts = (Lora::ENOUGH / cut.lanes() as usize).div_ceil(tiles);
+                parts.min(k / Lora::PART).max(1)
+            }
         };
         let part = k
             .div_ceil(parts)
