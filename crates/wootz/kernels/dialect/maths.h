@@ -94,6 +94,10 @@ inline f32 exp_raised(f32 x, f32 up, bool rough) {
   return exp2_unit(rest) * bits_as<f32>(bits_as<u32>(sum) << 23);
 }
 
+inline f32 exponential(f32 x, bool rough) {
+  return rough ? exp2_fast(x * 1.44269504f) : exp_precise(x);
+}
+
 // x / (1 + exp(-w)). Far below 0 the divisor is lowered, so that small results keep their digits; x
 // is finite there.
 inline f32 gate(f32 x, f32 w, bool rough) {

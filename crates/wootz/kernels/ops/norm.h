@@ -152,14 +152,16 @@ template <typename Kind, typename Whose, typename T, u32 VEC, u32 PACKS, typenam
 inline void finish_row(thread Row<T, VEC, PACKS>& row, thread const Team& team, Line line,
                        device const T* weight, device const T* bias, device T* to, u32 length,
                        constant NormParams& p) {
+  device T* mine = to + pack_start<VEC>(team, 0);
   UNROLL for (u32 j = 0; j < PACKS; ++j) {
     u32 start = pack_start<VEC>(team, j);
     if (start < length) {
       Affine<T, VEC> affine = affine_at<Whose, VEC>(weight, bias, start, p);
       apply<Kind>(row.at + j * VEC, line, affine);
+      Pack<T, VEC> pack = narrow<T, VEC>(row.at + j * VEC);
+      store<VEC>(mine + j * team.size * VEC, pack);
     }
   }
-  store_row(row, team, to, length);
 }
 
 // What stands for a row once it is centred: elements that are not there are 0.

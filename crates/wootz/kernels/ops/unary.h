@@ -26,7 +26,7 @@ namespace wootz {
     }                                                                  \
   };
 
-FLOAT(Exp, exp_precise(x))
+FITTED(Exp, exponential)
 FLOAT(Exp2, exp2_precise(x))
 FLOAT(Log, log_precise(x))
 FLOAT(Log2, log2_precise(x))
@@ -95,6 +95,7 @@ struct Relu {
 template <typename Op, typename T> struct Widened {
   static f32 of(f32 x) { return Op::of(x); }
 };
+template <> struct Widened<Exp, bf16> { static f32 of(f32 x) { return Exp::rough(x); } };
 template <> struct Widened<Sigmoid, bf16> { static f32 of(f32 x) { return Sigmoid::rough(x); } };
 template <> struct Widened<Gelu, bf16> { static f32 of(f32 x) { return Gelu::rough(x); } };
 template <> struct Widened<GeluTanh, bf16> { static f32 of(f32 x) { return GeluTanh::rough(x); } };

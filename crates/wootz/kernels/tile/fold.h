@@ -347,14 +347,30 @@ template <typename Fold, typename W, u32 COUNT> struct Together {
   }
 };
 
+// Several values joined by an Op of tile/reduce.h, in no longer a chain than it takes.
+template <typename Op, typename W, u32 COUNT> struct Tree {
+  static W of(thread const W* x) {
+    W low = Tree<Op, W, COUNT / 2>::of(x);
+    return Op::join(low, Tree<Op, W, COUNT - COUNT / 2>::of(x + COUNT / 2));
+  }
+};
+template <typename Op, typename W> struct Tree<Op, W, 1> {
+  static W of(thread const W* x) { return x[0]; }
+};
+template <typename W, u32 COUNT> struct Together<FoldMax<W>, W, COUNT> {
+  static W add(W state, thread const W* x, u64, u64, W, constant ReduceParams&) {
+    return Max<W>::join(state, Tree<Max<W>, W, COUNT>::of(x));
+  }
+};
+template <typename W, u32 COUNT> struct Together<FoldMin<W>, W, COUNT> {
+  static W add(W state, thread const W* x, u64, u64, W, constant ReduceParams&) {
+    return Min<W>::join(state, Tree<Min<W>, W, COUNT>::of(x));
+  }
+};
 // A few floats are added up as they are: their sum loses no more than they could.
-template <u32 COUNT> inline f32 sum_of(thread const f32* x) {
-  return sum_of<COUNT / 2>(x) + sum_of<COUNT - COUNT / 2>(x + COUNT / 2);
-}
-template <> inline f32 sum_of<1>(thread const f32* x) { return x[0]; }
 template <u32 COUNT> struct Together<FoldSum<f32>, f32, COUNT> {
   static Two add(Two state, thread const f32* x, u64, u64, f32, constant ReduceParams&) {
-    return Exact::plus(state, sum_of<COUNT>(x));
+    return Exact::plus(state, Tree<Sum<f32>, f32, COUNT>::of(x));
   }
 };
 template <u32 COUNT>
@@ -365,10 +381,7 @@ template <typename W, bool largest, u32 COUNT> struct PlaceTogether {
   typedef FoldPlace<W, largest> Fold;
   static Found<W> add(Found<W> state, thread const W* x, u64 from, u64 step, W,
                       constant ReduceParams&) {
-    W best = x[0];
-    UNROLL for (u32 k = 1; k < COUNT; ++k) {
-      best = largest ? Max<W>::join(best, x[k]) : Min<W>::join(best, x[k]);
-    }
+    W best = largest ? Tree<Max<W>, W, COUNT>::of(x) : Tree<Min<W>, W, COUNT>::of(x);
     bool better = largest ? best > state.value : best < state.value;
     if (better || (best != best && state.value == state.value) || state.index == ~u64(0)) {
       state.value = best;

@@ -191,8 +191,13 @@ impl Reduction {
         } else {
             (outer, length / PART)
         };
-        // Few and long folds are cut, into parts that start at multiples of a pack.
-        let parts = ENOUGH.div_ceil(units.max(1)).min(most).max(1);
+        // Few and long folds are cut, into parts that start at multiples of a pack. Groups that fold
+        // columns are small: where they are cut at all, it is into twice as many.
+        let enough = match columns && units < ENOUGH {
+            true => 2 * ENOUGH,
+            false => ENOUGH,
+        };
+        let parts = enough.div_ceil(units.max(1)).min(most).max(1);
         let part = length.div_ceil(parts).next_multiple_of(16);
         let params = ReduceParams {
             outer: outer as u64,

@@ -258,7 +258,7 @@ impl RowWay {
 
     /// Dense, except where a norm would run out of registers.
     pub(super) fn form(&self, norm: bool) -> Form {
-        let much = norm && !self.ahead && self.packs * self.vector > 16;
+        let much = norm && self.lanes <= 256 && self.packs * self.vector > 16;
         match self.team {
             _ if self.packs == 0 || much => Form::Plain,
             Team::Cluster(members) => Form::Cluster(members),
