@@ -36,15 +36,23 @@ fn matrices(dims: &[usize], turned: bool, dtype: DType, device: Device) -> Tenso
     }
 }
 
-/// Over tiles' edges; rows of the result that the copy engine can write, and rows that it cannot.
-/// The first three give the device enough of the largest tile, of the middle one, and of the smallest.
+/// Over tiles' edges, of one kind of tile after the other; rows of the result that the copy engine can
+/// write, and rows that it cannot.
 const SHAPES: &[(&[usize], &[usize])] = &[
-    (&[4200, 200], &[200, 2088]),
-    (&[2, 1160, 136], &[2, 136, 1032]),
-    (&[24, 72, 136], &[24, 136, 392]),
+    (&[2040, 136], &[136, 2040]),
+    (&[1544, 72], &[72, 1544]),
+    (&[1000, 136], &[136, 2040]),
+    (&[264, 520], &[520, 4104]),
+    (&[200, 136], &[136, 4104]),
+    (&[136, 1032], &[1032, 520]),
     (&[8, 64, 8], &[8, 16]),
-    (&[152, 1000], &[1000, 8]),
     (&[3, 1, 264, 64], &[64, 72]),
+    (&[200, 2056], &[2056, 520]),
+    (&[24, 2056], &[2056, 6008]),
+    (&[24, 4104], &[4104, 264]),
+    (&[40, 1032], &[1032, 264]),
+    (&[2, 40, 136], &[2, 136, 264]),
+    (&[16, 4104], &[4104, 1032]),
 ];
 
 #[test]
@@ -69,7 +77,14 @@ fn each_tile_gives_what_the_cpu_gives() {
 #[test]
 fn a_bias_is_added_to_rows_of_any_length() {
     let Some(device) = hopper() else { return };
-    for (rows, inputs, outputs) in [(300, 264, 520), (300, 264, 521), (1, 64, 7)] {
+    for (rows, inputs, outputs) in [
+        (300, 264, 520),
+        (300, 264, 521),
+        (1, 64, 7),
+        (24, 1032, 264),
+        (24, 4104, 200),
+        (200, 2056, 520),
+    ] {
         let [got, want] = [device, Device::cpu()].map(|device| {
             let dims = [&[rows, inputs][..], &[outputs, inputs], &[outputs]];
             let [x, weight, bias] = dims.map(|dims| numbers(dims, device));

@@ -17,7 +17,7 @@ template <typename T> struct Matrix {
   i64 row_stride;
   i64 column_stride;
   bool along_rows;  // whether elements of one column are neighbours
-  bool packed;      // whether packs can be moved as one
+  bool packed;      // whether packs can be moved as one, and lie inside wholly or not at all
 };
 
 // A lane's share of a ROWS x COLUMNS tile, in registers.
@@ -41,20 +41,21 @@ template <typename T, u32 ROWS, u32 COLUMNS, u32 LANES>
 inline void fetch_tile(thread Share<T, ROWS, COLUMNS, LANES>& share, Place at,
                        thread const Matrix<T>& m, u64 row, u64 column) {
   enum : u32 { VEC = Share<T, ROWS, COLUMNS, LANES>::VEC };
-  u32 high = m.along_rows ? VEC : 1, wide = m.along_rows ? 1 : VEC;
   UNROLL for (u32 j = 0; j < Share<T, ROWS, COLUMNS, LANES>::COUNT; ++j) {
     Corner c = corner<ROWS, COLUMNS, VEC>(at.lane + j * LANES, m.along_rows);
     u64 r = row + c.row, n = column + c.column;
+    bool inside = r < m.height && n < m.width;
     device const T* from = m.from + (i64(r) * m.row_stride + i64(n) * m.column_stride);
-    if (m.packed && r + high <= m.height && n + wide <= m.width) {
-      share.at[j] = load_words(from);
+    if (m.packed) {
+      Words none = {{0, 0, 0, 0}};
+      share.at[j] = none;
+      if (inside) share.at[j] = load_words(from);
       continue;
     }
     i64 stride = m.along_rows ? m.row_stride : m.column_stride;
-    u64 left = m.along_rows ? (n < m.width && r < m.height ? m.height - r : 0)
-                            : (r < m.height && n < m.width ? m.width - n : 0);
+    u64 left = m.along_rows ? m.height - r : m.width - n;
     UNROLL for (u32 i = 0; i < VEC; ++i) {
-      set_element(share.at[j], i, i < left ? from[i64(i) * stride] : T(0.0f));
+      set_element(share.at[j], i, inside && i < left ? from[i64(i) * stride] : T(0.0f));
     }
   }
 }

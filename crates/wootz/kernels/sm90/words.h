@@ -26,9 +26,13 @@ inline void barrier_expect(u32 barrier, u32 bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
                : : "r"(barrier), "r"(bytes) : "memory");
 }
+// Arrives.
+inline void barrier_arrive(u32 barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" : : "r"(barrier) : "memory");
+}
 // Arrives at the same barrier of a group of the cluster. Barriers order no more than what they are
 // about, boxes and slots: with the scope of the cluster they would order all memory of the device.
-inline void barrier_arrive(u32 barrier, u32 group) {
+inline void barrier_arrive_in(u32 group, u32 barrier) {
   asm volatile(
       "{\n.reg .b32 there;\n"
       "mapa.shared::cluster.u32 there, %0, %1;\n"
@@ -56,6 +60,19 @@ inline u32 cluster_place() {
 // All lanes of all groups of the cluster meet, with new barriers in order and no other memory.
 inline void cluster_barrier() {
   asm volatile("barrier.cluster.arrive.relaxed;\nbarrier.cluster.wait;" : : : "memory");
+}
+// The same, after which all see what any wrote to scratch memory of the cluster.
+inline void cluster_exchange() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" : : : "memory");
+}
+// The address of the same place in another group's scratch memory, and a value to it.
+inline u32 address_in(u32 group, u32 address) {
+  u32 there;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(group));
+  return there;
+}
+inline void put_far(u32 address, f32 value) {
+  asm volatile("st.shared::cluster.f32 [%0], %1;" : : "r"(address), "f"(value) : "memory");
 }
 // A value that is the same for all lanes of a simd, known as such.
 inline u32 uniform(u32 value) { return __shfl_sync(0xffffffffu, value, 0); }
@@ -142,20 +159,28 @@ template <typename T, u32 N, bool a_inner, bool b_inner> struct Multiply;
 
 #define SUMS2(i) "+f"(c[i]), "+f"(c[i + 1])
 #define SUMS8(i) SUMS2(i), SUMS2(i + 2), SUMS2(i + 4), SUMS2(i + 6)
-#define SUMS32(i) SUMS8(i), SUMS8(i + 8), SUMS8(i + 16), SUMS8(i + 24)
+#define SUMS16(i) SUMS8(i), SUMS8(i + 8)
+#define SUMS32(i) SUMS16(i), SUMS16(i + 16)
 #define SUMS64(i) SUMS32(i), SUMS32(i + 32)
+#define SUMS96(i) SUMS64(i), SUMS32(i + 64)
 #define SUMS128(i) SUMS64(i), SUMS64(i + 64)
+#define NAMES8 "%0, %1, %2, %3, %4, %5, %6, %7"
+#define NAMES16 \
+  NAMES8 ", " \
+  "%8, %9, %10, %11, %12, %13, %14, %15"
 #define NAMES32 \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+  NAMES16 ", " \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define NAMES64 \
   NAMES32 ", " \
   "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
   "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define NAMES128 \
+#define NAMES96 \
   NAMES64 ", " \
   "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
-  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, " \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define NAMES128 \
+  NAMES96 ", " \
   "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
   "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 // The numbers are of the operands after the sums.
@@ -170,20 +195,29 @@ template <typename T, u32 N, bool a_inner, bool b_inner> struct Multiply;
           : "l"(a), "l"(b), "r"(add), "n"(int(!a_inner)), "n"(int(!b_inner)));                   \
     }                                                                                            \
   };
-MULTIPLY(f16, "f16", 64, 32, "%32", "%33", "%34", "%35", "%36")
-MULTIPLY(bf16, "bf16", 64, 32, "%32", "%33", "%34", "%35", "%36")
-MULTIPLY(f16, "f16", 128, 64, "%64", "%65", "%66", "%67", "%68")
-MULTIPLY(bf16, "bf16", 128, 64, "%64", "%65", "%66", "%67", "%68")
-MULTIPLY(f16, "f16", 256, 128, "%128", "%129", "%130", "%131", "%132")
-MULTIPLY(bf16, "bf16", 256, 128, "%128", "%129", "%130", "%131", "%132")
+#define MULTIPLIES(N, COUNT, ...)            \
+  MULTIPLY(f16, "f16", N, COUNT, __VA_ARGS__) \
+  MULTIPLY(bf16, "bf16", N, COUNT, __VA_ARGS__)
+MULTIPLIES(16, 8, "%8", "%9", "%10", "%11", "%12")
+MULTIPLIES(32, 16, "%16", "%17", "%18", "%19", "%20")
+MULTIPLIES(64, 32, "%32", "%33", "%34", "%35", "%36")
+MULTIPLIES(128, 64, "%64", "%65", "%66", "%67", "%68")
+MULTIPLIES(192, 96, "%96", "%97", "%98", "%99", "%100")
+MULTIPLIES(256, 128, "%128", "%129", "%130", "%131", "%132")
+#undef MULTIPLIES
 #undef MULTIPLY
+#undef NAMES8
+#undef NAMES16
 #undef NAMES32
 #undef NAMES64
+#undef NAMES96
 #undef NAMES128
 #undef SUMS2
 #undef SUMS8
+#undef SUMS16
 #undef SUMS32
 #undef SUMS64
+#undef SUMS96
 #undef SUMS128
 
 }  // namespace wootz

@@ -159,17 +159,19 @@ pub(crate) struct Product<'a> {
 }
 
 /// How tiles of a matrix are taken: bit 0 if columns lie in memory, bit 1 if packs, which start
-/// where those of all matrices of the batch start, can be moved as one.
+/// where those of all matrices of the batch start and fill its lines, can be moved as one.
 fn way(tensor: &Tensor, layout: &Layout) -> u32 {
     let pack = pack(tensor.dtype()) as isize;
-    let (outer, matrix) = layout.strides().split_at(layout.rank() - 2);
+    let rank = layout.rank() - 2;
+    let (outer, matrix) = layout.strides().split_at(rank);
     let along_rows = matrix[0] == 1 && matrix[1] != 1;
-    let (along, across) = if along_rows {
-        (matrix[0], matrix[1])
+    let (along, across, size) = if along_rows {
+        (matrix[0], matrix[1], layout.dims()[rank])
     } else {
-        (matrix[1], matrix[0])
+        (matrix[1], matrix[0], layout.dims()[rank + 1])
     };
-    let whole = across % pack == 0 && outer.iter().all(|stride| stride % pack == 0);
+    let whole = across % pack == 0 && size as isize % pack == 0;
+    let whole = whole && outer.iter().all(|stride| stride % pack == 0);
     let packed = along == 1 && whole && tensor.byte_offset().is_multiple_of(16);
     u32::from(along_rows) | u32::from(packed) << 1
 }

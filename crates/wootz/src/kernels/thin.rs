@@ -1,7 +1,7 @@
 //! Matrix products with few rows, of `ops/thin.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, element, groups_of, launch, operand::Operand,
+    Buffer, Id, Instance, KernelParams, element, groups_of, launch, operand::Operand, sm90::HOPPER,
     structs::ThinParams,
 };
 use crate::{DType, Layout, Tensor};
@@ -18,6 +18,8 @@ pub struct Thin {
 
 /// Most rows.
 const ROWS: u64 = 16;
+/// Weights that Hopper's copy engine brings faster, once it is under way.
+const MANY_WEIGHTS: u64 = 1 << 22;
 /// Lanes of a group.
 const LANES: u32 = 256;
 /// Bytes of a simd's sums of a block.
@@ -69,7 +71,8 @@ pub(crate) fn plan<'a>(
     let ([m, k], n) = (left.sizes, right.sizes[0]);
     let one = left.batch[0] == 1 && right.batch[0] == 1;
     let along = left.inner && right.inner && k.is_multiple_of(PACK);
-    if m > ROWS || !one || !along {
+    let for_engine = caps.level == HOPPER && n * k > MANY_WEIGHTS;
+    if m > ROWS || !one || !along || for_engine {
         return None;
     }
     let params = ThinParams {

@@ -2,11 +2,17 @@
 
 mod maps;
 mod product;
+mod tile;
 
 pub(crate) use product::plan;
+pub use tile::Sm90Tile;
 
 use super::{Buffer, Form, Id, Instance, KernelParams, element, structs::Sm90MatmulParams};
 use crate::DType;
+use tile::{Share, tiles};
+
+/// What such a device says it is.
+pub(super) const HOPPER: &str = "sm_90";
 
 /// Every kernel that only Hopper runs: those that `modules` leaves out.
 pub fn sm90_kernels() -> Vec<Id> {
@@ -26,54 +32,16 @@ pub struct Sm90Matmul {
     pub x_inner: bool,
 }
 
-/// The part of a product that a group computes at a time, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Sm90Tile {
-    rows: usize,
-    columns: usize,
-    /// Tiles of the operands that scratch memory holds.
-    slots: usize,
-    /// Groups that share tiles of the right matrix.
-    cluster: usize,
-}
-
 /// The inner size that a slot holds, and bytes of its rows.
 const DEPTH: usize = 64;
 const ROW_BYTES: usize = 128;
-
-impl Sm90Tile {
-    const LARGE: Sm90Tile = Sm90Tile::of(128, 256, 4, 2);
-    const MIDDLE: Sm90Tile = Sm90Tile::of(128, 128, 6, 1);
-    const SMALL: Sm90Tile = Sm90Tile::of(64, 128, 8, 1);
-    const ALL: [Sm90Tile; 3] = [Sm90Tile::LARGE, Sm90Tile::MIDDLE, Sm90Tile::SMALL];
-
-    const fn of(rows: usize, columns: usize, slots: usize, cluster: usize) -> Sm90Tile {
-        Sm90Tile {
-            rows,
-            columns,
-            slots,
-            cluster,
-        }
-    }
-
-    /// A warpgroup for each 64 rows, and one that feeds them.
-    fn lanes(self) -> u32 {
-        (self.rows as u32 / 64 + 1) * 128
-    }
-
-    /// Slots, two boxes of results for each 16 rows, and the slots' barriers.
-    fn scratch(self) -> usize {
-        let slot = (self.rows + self.columns) * ROW_BYTES;
-        self.slots * (slot + 16) + self.rows / 16 * 2 * 16 * ROW_BYTES
-    }
-}
 
 impl Sm90Matmul {
     fn all() -> Vec<Id> {
         let mut all = vec![];
         for dtype in [DType::F16, DType::BF16] {
-            for tile in Sm90Tile::ALL {
-                for ways in 0..4 {
+            for tile in tiles() {
+                for ways in tile.ways() {
                     all.push(Id::Sm90Matmul(Sm90Matmul {
                         dtype,
                         tile,
@@ -99,34 +67,28 @@ impl Sm90Matmul {
             columns,
             slots,
             cluster,
+            share,
         } = tile;
         let way = |inner| if inner { "inner" } else { "outer" };
         let (left, right) = (way(a_inner), way(x_inner));
+        let ways = format!("{a_inner}, {x_inner}");
+        let (file, stem, ways) = match share {
+            Share::Right => ("sm90/matmul.h", "matmul", ways),
+            Share::Inner => ("sm90/split.h", "matmul_split", ways + ", false"),
+            Share::Turned => ("sm90/split.h", "matmul_turned", ways + ", true"),
+        };
+        let kernel = stem.replace("turned", "split");
         let mut buffers = vec![Buffer::input(t); 3];
         buffers.push(Buffer::output(t));
         buffers.extend([Buffer::Map, Buffer::Map, Buffer::Map]);
         Instance {
-            file: "sm90/matmul.h",
-            name: format!("sm90_matmul_{t}_{rows}x{columns}_{left}_{right}"),
-            body: format!(
-                "sm90_matmul<{t}, {rows}, {columns}, {slots}, {cluster}, {a_inner}, {x_inner}>"
-            ),
+            file,
+            name: format!("sm90_{stem}_{t}_{rows}x{columns}x{cluster}s{slots}_{left}_{right}"),
+            body: format!("sm90_{kernel}<{t}, {rows}, {columns}, {slots}, {cluster}, {ways}>"),
             lanes: tile.lanes(),
             form: Form::Hopper(cluster as u32),
             params: Sm90MatmulParams::C,
             buffers,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tile_fits_scratch_memory() {
-        for tile in Sm90Tile::ALL {
-            assert!(tile.scratch() <= 227 << 10, "{tile:?}");
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The plan of a product.
 
-use super::{Sm90Matmul, Sm90Tile, maps};
+use super::{
+    HOPPER, Sm90Matmul, Sm90Tile, maps,
+    tile::{Extent, Share},
+};
 use crate::{
     DType, Layout, Tensor,
     kernels::{Id, launch, operand::Operand, structs::Sm90MatmulParams},
@@ -17,7 +20,7 @@ pub(crate) fn plan<'a>(
     out: &'a Tensor,
 ) -> Option<Plan<'a>> {
     let dtype = out.dtype();
-    if caps.level != "sm_90" || dtype == DType::F32 {
+    if caps.level != HOPPER || dtype == DType::F32 {
         return None;
     }
     let left = Operand::of(a, a_layout, 1)?;
@@ -28,39 +31,51 @@ pub(crate) fn plan<'a>(
     };
     let ([m, k], n) = (left.sizes, right.sizes[0]);
     let batch = left.batch[0].max(right.batch[0]);
-    let tile = choose([m, n], batch, caps.cores as u64);
+    let extent = Extent {
+        sizes: [m, n, k],
+        batch,
+        inner: left.inner && right.inner,
+    };
+    let tile = Sm90Tile::choose(extent, caps.cores as u64);
+    let turned = tile.share == Share::Turned;
+    let [above, beside] = if turned { [right, left] } else { [left, right] };
+    let [high, wide] = tile.cover([m, n]);
+    let row_tiles = high.div_ceil(tile.sharing() as u64);
     let params = Sm90MatmulParams {
-        rows: m as u32,
-        columns: n as u32,
+        rows: above.sizes[0] as u32,
+        columns: beside.sizes[0] as u32,
         depth: k as u32,
-        row_tiles: m.div_ceil((tile.rows * tile.cluster) as u64) as u32,
-        column_tiles: n.div_ceil(tile.columns as u64) as u32,
+        row_tiles: row_tiles as u32,
+        column_tiles: wide as u32,
         batch: u32::try_from(batch).ok()?,
         band: BAND,
-        a_batched: (left.batch[0] > 1).into(),
-        x_batched: (right.batch[0] > 1).into(),
+        a_batched: (above.batch[0] > 1).into(),
+        x_batched: (beside.batch[0] > 1).into(),
         has_bias: bias.is_some().into(),
         boxes: n.is_multiple_of(8).into(),
         pad: 0,
     };
-    let tiles = u64::from(params.row_tiles) * u64::from(params.column_tiles);
-    let tiles = u32::try_from(tiles.checked_mul(batch)?).ok()? as usize;
-    let groups = tiles.min(caps.cores / tile.cluster) * tile.cluster;
+    let clusters = u32::try_from((row_tiles * wide).checked_mul(batch)?).ok()?;
+    let clusters = match tile.share {
+        Share::Right => tile.resident(caps.cores).min(clusters as usize),
+        Share::Inner | Share::Turned => clusters as usize,
+    };
     let id = Id::Sm90Matmul(Sm90Matmul {
         dtype,
         tile,
-        a_inner: left.inner,
-        x_inner: right.inner,
+        a_inner: above.inner,
+        x_inner: beside.inner,
     });
+    let (first, second) = if turned { (1, 0) } else { (0, 1) };
     let maps = vec![
-        maps::factor(&left, 0, tile.rows),
-        maps::factor(&right, 1, tile.columns / tile.cluster),
+        maps::factor(&above, first, tile.rows),
+        maps::factor(&beside, second, tile.columns / tile.sharing()),
         maps::result(3, [m, n], batch),
     ];
     let values = (m * k + k * n + m * n).saturating_mul(batch);
     let flops = (2 * m * n).saturating_mul(k).saturating_mul(batch);
     let bias = bias.unwrap_or(b);
-    let plan = launch(id, groups, &params)
+    let plan = launch(id, clusters * tile.cluster, &params)
         .read(a.buffer(), a.byte_offset())
         .read(b.buffer(), b.byte_offset())
         .read(bias.buffer(), bias.byte_offset())
@@ -71,18 +86,5 @@ pub(crate) fn plan<'a>(
     Some(plan)
 }
 
-/// The largest tile that still gives the device enough to do.
-fn choose([m, n]: [u64; 2], batch: u64, cores: u64) -> Sm90Tile {
-    let count = |tile: &Sm90Tile| {
-        let tiles = m.div_ceil(tile.rows as u64) * n.div_ceil(tile.columns as u64);
-        tiles.saturating_mul(batch)
-    };
-    let enough = |tile: &&Sm90Tile| count(tile) >= cores;
-    *Sm90Tile::ALL
-        .iter()
-        .find(enough)
-        .unwrap_or(&Sm90Tile::SMALL)
-}
-
 /// Rows of clusters that go through all columns together.
-const BAND: u32 = 8;
+const BAND: u32 = 4;
