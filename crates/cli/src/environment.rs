@@ -20,7 +20,7 @@ pub const VARIABLES: &str = "\
 Environment:
   WOOTZ_THREADS    threads that share a large op on the CPU [default: every core; 1 to measure]
   WOOTZ_CPU        instruction set on the CPU: portable, neon, avx2, avx512 [default: the widest]
-  WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, graph, ring [default: auto]
+  WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, graph, ring [default: graph]
   WOOTZ_PATH       matrix products by: auto, own, vendor [default: auto, which `wootz tune` measures]
   WOOTZ_LOG        path: which way products go, and why, to standard error
   WOOTZ_CUBLASLT   file of cuBLASLt, if it is not found

@@ -39,11 +39,12 @@ impl Resident {
 pub enum Submission {
     /// Small plans, and recorded graphs of one or two such, through the ring where it is welcome;
     /// other graphs whole, and other plans by launches.
-    #[default]
     Auto,
     /// Each plan by a launch, those of a recorded graph too.
     Launch,
     /// Recorded graphs whole, other plans by launches.
+    /// The default until soaks of all ways at random pass every time.
+    #[default]
     Graph,
     /// Small plans through the ring, also where `Auto` would keep off it.
     Ring,

@@ -1,5 +1,8 @@
 //! The emulator as a device: results, faults, limits, and threads with a stream each.
 
+#[expect(dead_code, reason = "what only the example needs")]
+#[path = "../examples/ring/rows.rs"]
+mod rows;
 mod small;
 
 use small::{LANES, plan, read, run, small, upload};
@@ -39,6 +42,16 @@ fn kernels_give_their_results() {
         .map(|i| (i / lanes * lanes + lanes - 1 - i % lanes) as f32)
         .collect();
     assert_eq!(read(&out, count).unwrap(), expected);
+}
+
+#[test]
+fn the_row_kernel_of_the_ring_example_still_compiles() {
+    let stream = stream();
+    let x = upload(&stream, &vec![1.0; 2 * rows::LENGTH]).unwrap();
+    let y = rows::submit(&stream, &x, 2).unwrap();
+    let even = 1.0 / rows::LENGTH as f32;
+    let y = read(&y, 2 * rows::LENGTH).unwrap();
+    assert!(y.iter().all(|y| (y - even).abs() < 1e-9), "{}", y[0]);
 }
 
 #[test]

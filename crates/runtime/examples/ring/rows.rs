@@ -13,14 +13,14 @@ pub const LENGTH: usize = 1024;
 
 const ENTRY: &str = "row_softmax";
 const SOFTMAX: &str = concat!(
-    "namespace wootz { struct SoftmaxParams { u64 rows; u64 length; }; }\n",
+    "namespace wootz { struct SoftmaxParams { u64 rows; u64 length; u64 inner; }; }\n",
     include_str!("../../../wootz/kernels/tile/reduce.h"),
     include_str!("../../../wootz/kernels/tile/team.h"),
     include_str!("../../../wootz/kernels/tile/row.h"),
     include_str!("../../../wootz/kernels/ops/softmax.h"),
     "using namespace wootz;\n",
     "ENTRY(row_softmax, 128, 2, SoftmaxParams, IN(0, f32) OUT(1, f32), (b0, b1), ",
-    "softmax_held<Softmax, f32, GroupTeam, 4, 2>)\n",
+    "softmax_held<Softmax, f32, GroupTeam<128>, 4, 2>)\n",
 );
 
 /// Headers that are there already.
@@ -65,7 +65,7 @@ pub fn submit(stream: &Stream, x: &Buffer, rows: usize) -> Result<Buffer> {
         units: rows,
         lanes: 128,
     };
-    let params = [rows as u64, LENGTH as u64];
+    let params = [rows as u64, LENGTH as u64, 1];
     let row = 4 * LENGTH as u32;
     let plan = Plan::new(kernel, grid, &params)
         .scratch(1024)
