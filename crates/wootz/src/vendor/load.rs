@@ -1,7 +1,7 @@
 //! Finding a library that may be there.
 
 use libloading::Library;
-use std::path::PathBuf;
+use std::{error::Error, path::PathBuf};
 
 /// The first of the libraries `names` that can be loaded: from the file that `variable` names if it
 /// is set, else from where the system looks, else from `folders`. The error says what was tried.
@@ -11,6 +11,7 @@ pub(super) fn load(
     folders: &[PathBuf],
 ) -> Result<(Library, String), String> {
     let named = std::env::var_os(variable).filter(|name| !name.is_empty());
+    let given = named.is_some();
     let candidates: Vec<PathBuf> = match named {
         Some(named) => vec![PathBuf::from(named)],
         None => {
@@ -29,9 +30,19 @@ pub(super) fn load(
         // initialisers are its maker's.
         match unsafe { Library::new(path) } {
             Ok(library) => return Ok((library, path.display().to_string())),
-            Err(error) => reasons.push(error.to_string()),
+            // Of a library that is nowhere there is nothing to tell.
+            Err(error) if given || path.is_file() => {
+                let system = error.source().map(ToString::to_string);
+                reasons.push(system.unwrap_or_else(|| error.to_string()));
+            }
+            Err(_) => {}
         }
     }
-    let reasons = reasons.join("; ");
-    Err(format!("{variable} can name its file: {reasons}"))
+    Err(match reasons.is_empty() {
+        true => format!(
+            "{} not found; {variable} can name its file",
+            names.join(", ")
+        ),
+        false => reasons.join("; "),
+    })
 }
