@@ -43,7 +43,7 @@ pub enum Submission {
     /// Each plan by a launch, those of a recorded graph too.
     Launch,
     /// Recorded graphs whole, other plans by launches.
-    /// The default until soaks of all ways at random pass every time.
+    /// The default until soaks of all ways at random have run for hours.
     #[default]
     Graph,
     /// Small plans through the ring, also where `Auto` would keep off it.

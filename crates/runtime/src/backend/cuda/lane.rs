@@ -120,8 +120,9 @@ impl Lane {
     /// Waits for `ticket`, for a while, if its work is in the CUDA stream: by looking for a mark, or,
     /// in a crowd and when it is expected soon, in the driver. `mod.rs` tells why.
     pub(super) fn finish(&self, gpu: &Gpu, timeline: &Timeline, ticket: Ticket) {
-        /// So many others are a crowd. On an H200 with softmaxes of 64×1024, each waited for, marks
-        /// win by 5% at 1 thread and 14% at 2; at 8 the driver wins by 11%, and by 40% behind a graph.
+        /// So many others are a crowd. On an H200 with softmaxes of 64×1024, each waited for, at 8
+        /// threads the driver wins by 11%, and by 40% behind a graph; for one or two it is the marks,
+        /// by little.
         const CROWD: usize = 2;
         const SOON: u64 = 200_000;
         const LONGEST: Duration = Duration::from_micros(60);
