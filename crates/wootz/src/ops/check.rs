@@ -51,6 +51,16 @@ pub(crate) fn same_dtype(op: &'static str, arguments: &[(&'static str, &Tensor)]
         .try_for_each(|(argument, tensor)| dtype(op, argument, tensor, &[first.dtype()]))
 }
 
+/// Makes the error of an argument whose shape is not what `op` takes there.
+pub(crate) fn wrong_shape(op: &'static str) -> impl Fn(&'static str, &Tensor, String) -> Error {
+    move |argument, tensor, expected| Error::Shape {
+        op,
+        argument,
+        found: tensor.shape(),
+        expected,
+    }
+}
+
 /// Weight and bias fit `x`: on its device, of its type and of this shape.
 pub(crate) fn affine(
     op: &'static str,

@@ -8,7 +8,7 @@ use super::{
     on_stream, or_copy, runs_source, submit,
 };
 use crate::{
-    DType, Error, Result, Tensor,
+    DType, Result, Tensor,
     case::{Cases, Expected},
     cpu::{gemm, simd::Level},
     kernels,
@@ -70,12 +70,7 @@ pub fn grouped_linear(x: &Tensor, weight: &Tensor, index: &Tensor) -> Result<Ten
     check::same_dtype(op, &[("x", x), ("weight", weight)])?;
     check::same_device(op, &[("x", x), ("weight", weight)])?;
     index::check(op, ("x", x), index)?;
-    let wrong = |argument, tensor: &Tensor, expected: String| Error::Shape {
-        op,
-        argument,
-        found: tensor.shape(),
-        expected,
-    };
+    let wrong = check::wrong_shape(op);
     let &[_, _, inputs] = weight.dims() else {
         return Err(wrong(
             "weight",

@@ -32,30 +32,7 @@ pub const ROWS: &[Row] = &[Row {
 /// `x·weightᵀ + bias`: `x` is `[…, inputs]`, `weight` `[outputs, inputs]`, `bias` `[outputs]`.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let op = "linear";
-    check::dtype(op, "x", x, DType::FLOATS)?;
-    let arguments = [
-        ("x", x),
-        ("weight", weight),
-        ("bias", bias.unwrap_or(weight)),
-    ];
-    check::same_dtype(op, &arguments)?;
-    check::same_device(op, &arguments)?;
-    let wrong = |argument, tensor: &Tensor, expected: String| Error::Shape {
-        op,
-        argument,
-        found: tensor.shape(),
-        expected,
-    };
-    let &[outputs, inputs] = weight.dims() else {
-        return Err(wrong("weight", weight, "[outputs, inputs]".to_owned()));
-    };
-    let batch = match x.dims() {
-        [batch @ .., last] if *last == inputs => batch,
-        _ => return Err(wrong("x", x, format!("[…, {inputs}]"))),
-    };
-    if let Some(bias) = bias.filter(|bias| bias.dims() != [outputs]) {
-        return Err(wrong("bias", bias, format!("[{outputs}]")));
-    }
+    let (batch, outputs, inputs) = sizes(op, x, weight, bias)?;
     let dims = || batch.iter().copied().chain([outputs]);
     let too_large = || Error::TooLarge {
         op,
@@ -75,6 +52,35 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         blend: Blend::NONE,
     };
     on_stream(x.device(), |stream| product.run(op, stream, shape))
+}
+
+/// The axes of `x` before its last, and the outputs and inputs of a layer whose arguments fit.
+pub(super) fn sizes<'a>(
+    op: &'static str,
+    x: &'a Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<(&'a [usize], usize, usize)> {
+    check::dtype(op, "x", x, DType::FLOATS)?;
+    let arguments = [
+        ("x", x),
+        ("weight", weight),
+        ("bias", bias.unwrap_or(weight)),
+    ];
+    check::same_dtype(op, &arguments)?;
+    check::same_device(op, &arguments)?;
+    let wrong = check::wrong_shape(op);
+    let &[outputs, inputs] = weight.dims() else {
+        return Err(wrong("weight", weight, "[outputs, inputs]".to_owned()));
+    };
+    let batch = match x.dims() {
+        [batch @ .., last] if *last == inputs => batch,
+        _ => return Err(wrong("x", x, format!("[…, {inputs}]"))),
+    };
+    if let Some(bias) = bias.filter(|bias| bias.dims() != [outputs]) {
+        return Err(wrong("bias", bias, format!("[{outputs}]")));
+    }
+    Ok((batch, outputs, inputs))
 }
 
 fn reference(dtype: DType, x: &[Array]) -> Expected {

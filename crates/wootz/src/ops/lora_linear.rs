@@ -4,6 +4,7 @@ mod cases;
 
 use super::{
     check, grouped_linear, index,
+    linear::sizes,
     matmul::{Blend, Product},
     on_stream, or_contiguous_copy, or_copy, runs_source, submit,
 };
@@ -54,37 +55,15 @@ pub fn lora_linear(
     adapters: Adapters<'_>,
 ) -> Result<Tensor> {
     let op = "lora_linear";
-    check::dtype(op, "x", x, DType::FLOATS)?;
+    let (batch, outputs, inputs) = sizes(op, x, weight, bias)?;
     let Adapters { a, b, index, scale } = adapters;
-    let bias_or = bias.unwrap_or(weight);
-    let floats = [
-        ("x", x),
-        ("weight", weight),
-        ("bias", bias_or),
-        ("a", a),
-        ("b", b),
-    ];
+    let floats = [("x", x), ("a", a), ("b", b)];
     check::same_dtype(op, &floats)?;
     check::same_device(op, &floats)?;
     if let Some(index) = index {
         index::check(op, ("x", x), index)?;
     }
-    let wrong = |argument, tensor: &Tensor, expected: String| Error::Shape {
-        op,
-        argument,
-        found: tensor.shape(),
-        expected,
-    };
-    let &[outputs, inputs] = weight.dims() else {
-        return Err(wrong("weight", weight, "[outputs, inputs]".to_owned()));
-    };
-    let batch = match x.dims() {
-        [batch @ .., last] if *last == inputs => batch,
-        _ => return Err(wrong("x", x, format!("[…, {inputs}]"))),
-    };
-    if let Some(bias) = bias.filter(|bias| bias.dims() != [outputs]) {
-        return Err(wrong("bias", bias, format!("[{outputs}]")));
-    }
+    let wrong = check::wrong_shape(op);
     let (count, rank) = match *a.dims() {
         [count, rank, last] if last == inputs && (count == 1 || index.is_some()) => (count, rank),
         _ => {
