@@ -330,7 +330,7 @@ inline f32 tan_precise(f32 x) { return tanf(x); }
 inline f32 asin_precise(f32 x) { return asinf(x); }
 inline f32 acos_precise(f32 x) { return acosf(x); }
 inline f32 atan_precise(f32 x) { return atanf(x); }
-inline f32 atan2_precise(f32 y, f32 x) { return atan2f(y, x); }
+inline f32 atan2_precise(f32 y, f32 x) { return atan2f(taken(y), taken(x)); }
 inline f32 sinh_precise(f32 x) { return sinhf(x); }
 inline f32 cosh_precise(f32 x) { return coshf(x); }
 inline f32 tanh_precise(f32 x) { return tanhf(x); }
