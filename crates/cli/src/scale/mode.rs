@@ -130,22 +130,14 @@ pub const MODES: &[Mode] = &[
         about: "the driver's launch and synchronize and nothing else, on the same kernels",
         shared: Shared::Bare,
         calls: ONE,
-        open: |task, _| {
-            on_cuda(task, Submission::Launch, |task| {
-                callers::bare(task, Calls::Launches)
-            })
-        },
+        open: |task, _| bare(task, Calls::Launches),
     },
     Mode {
         name: "raw-graph",
         about: "the driver's graph launch and synchronize and nothing else",
         shared: Shared::Bare,
         calls: ONE,
-        open: |task, _| {
-            on_cuda(task, Submission::Launch, |task| {
-                callers::bare(task, Calls::Graph)
-            })
-        },
+        open: |task, _| bare(task, Calls::Graph),
     },
     Mode {
         name: "shared",
@@ -192,13 +184,17 @@ fn threads(task: &Arc<Task>, way: Option<Submission>, make_call: Box<MakeCall<'s
 fn on_cuda(
     task: &Arc<Task>,
     way: Submission,
-    make_call: fn(Arc<Task>) -> Box<MakeCall<'static>>,
+    make_call: impl FnOnce(Arc<Task>) -> Box<MakeCall<'static>>,
 ) -> Result<Opened, Failure> {
     if !is_cuda(task) {
         let why = "only a CUDA device has several ways for work to travel";
         return Ok(Opened::Absent(why.to_owned()));
     }
     Ok(threads(task, Some(way), make_call(task.clone())))
+}
+
+fn bare(task: &Arc<Task>, calls: Calls) -> Result<Opened, Failure> {
+    on_cuda(task, Submission::Launch, |task| callers::bare(task, calls))
 }
 
 fn two_streams(task: &Arc<Task>, through_host: bool) -> Result<Opened, Failure> {

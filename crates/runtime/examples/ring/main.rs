@@ -6,6 +6,7 @@
 mod checks;
 #[cfg(target_os = "linux")]
 mod life;
+mod race;
 mod rates;
 mod rows;
 #[path = "../../tests/small/mod.rs"]

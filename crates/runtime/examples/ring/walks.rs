@@ -2,22 +2,14 @@
 
 use crate::{
     checks::{each_thread, expect, stream, words},
+    race::{Laps, race},
     rows::{self, LENGTH, ROWS},
     small::{read, run as submit, upload},
-};
-use std::{
-    sync::{
-        Barrier,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
 };
 use wootz_runtime::{Buffer, Device, Graph, Result, Stream, Submission};
 
 /// Steps of the chain that is measured.
 const STEPS: usize = 32;
-const LASTING: Duration = Duration::from_millis(250);
 
 /// A graph of random steps over two inputs: wide ones and narrow ones, chains and branches.
 fn random(stream: &Stream, seed: u64, steps: usize) -> Result<Graph> {
@@ -137,13 +129,11 @@ pub fn rates(device: Device, threads: &[usize]) {
         let mut one = 0.0;
         for &threads in threads {
             match rate(device, threads) {
-                Ok((rate, waits)) => {
+                Ok(laps) => {
+                    let rate = STEPS as f64 * laps.rate;
                     one = if threads == 1 { rate } else { one };
-                    let at = |share: f64| {
-                        waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6
-                    };
                     let efficiency = 100.0 * rate / (threads as f64 * one);
-                    let (half, most) = (at(0.5), at(0.99));
+                    let (half, most) = (laps.at(0.5), laps.at(0.99));
                     println!(
                         "{name:<7} {threads:>2} {rate:>10.0} {efficiency:>4.0}% {half:>8.1} {most:>8.1}"
                     );
@@ -154,49 +144,25 @@ pub fn rates(device: Device, threads: &[usize]) {
     }
 }
 
-fn rate(device: Device, threads: usize) -> Result<(f64, Vec<Duration>)> {
-    let (ready, over) = (&Barrier::new(threads + 1), &AtomicBool::new(false));
-    thread::scope(|scope| {
-        let work = move || {
-            let prepared = Stream::new(device).and_then(|stream| {
-                let x = upload(&stream, &vec![1.0; ROWS * LENGTH])?;
-                let graph = stream.record(&[4 * ROWS * LENGTH], |inputs| {
-                    let mut y = inputs[0].clone();
-                    for _ in 0..STEPS {
-                        y = rows::submit(&stream, &y, ROWS)?;
-                    }
-                    Ok::<_, wootz_runtime::Error>(vec![y])
-                })?;
-                for _ in 0..20 {
-                    graph.replay(&stream, &[&x])?[0].wait()?;
+/// Waits of `threads` threads, each for a replay.
+fn rate(device: Device, threads: usize) -> Result<Laps> {
+    race(threads, |race| {
+        let prepared = Stream::new(device).and_then(|stream| {
+            let x = upload(&stream, &vec![1.0; ROWS * LENGTH])?;
+            let graph = stream.record(&[4 * ROWS * LENGTH], |inputs| {
+                let mut y = inputs[0].clone();
+                for _ in 0..STEPS {
+                    y = rows::submit(&stream, &y, ROWS)?;
                 }
-                Ok((stream, x, graph))
-            });
-            ready.wait();
-            let (stream, x, graph) = prepared?;
-            let mut waits = Vec::with_capacity(1 << 14);
-            stream.enter(|| {
-                let mut last = Instant::now();
-                while !over.load(Ordering::Relaxed) {
-                    graph.replay(&stream, &[&x])?[0].wait()?;
-                    let now = Instant::now();
-                    waits.push(now - last);
-                    last = now;
-                }
-                Ok(waits)
-            })
-        };
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        ready.wait();
-        let start = Instant::now();
-        thread::sleep(LASTING);
-        over.store(true, Ordering::Relaxed);
-        let lasted = start.elapsed();
-        let mut waits = vec![];
-        for worker in workers {
-            waits.extend(worker.join().expect("a worker does not panic")?);
-        }
-        waits.sort();
-        Ok(((STEPS * waits.len()) as f64 / lasted.as_secs_f64(), waits))
+                Ok::<_, wootz_runtime::Error>(vec![y])
+            })?;
+            for _ in 0..20 {
+                graph.replay(&stream, &[&x])?[0].wait()?;
+            }
+            Ok((stream, x, graph))
+        });
+        race.start();
+        let (stream, x, graph) = prepared?;
+        stream.enter(|| race.run(|| graph.replay(&stream, &[&x])?[0].wait()))
     })
 }
