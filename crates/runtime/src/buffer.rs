@@ -140,16 +140,17 @@ impl Buffer {
     }
 
     /// Copies `out.len()` bytes from byte `offset` on to the host, waiting for them.
-    ///
-    /// # Panics
-    /// If the range lies outside the buffer.
     pub fn read(&self, offset: usize, out: &mut [u8]) -> Result<()> {
         self.wait()?;
-        assert!(
-            offset <= self.bytes() && out.len() <= self.bytes() - offset,
-            "read outside the buffer"
-        );
-        // SAFETY: in range by the assertion, and the producing work is done.
+        let (bytes, count) = (self.bytes(), out.len());
+        if offset > bytes || count > bytes - offset {
+            return Err(Error::Outside {
+                offset,
+                count,
+                bytes,
+            });
+        }
+        // SAFETY: in range by the check, and the producing work is done.
         unsafe { self.device().backend().download(self.memory(), offset, out) }
     }
 

@@ -139,6 +139,16 @@ pub enum Error {
         /// The stream that was to write.
         stream: StreamName,
     },
+    /// Bytes were asked of a buffer that it does not have.
+    #[error("{count} bytes from byte {offset} on were asked of a buffer of {bytes}")]
+    Outside {
+        /// The first byte that was asked for.
+        offset: usize,
+        /// How many were asked for.
+        count: usize,
+        /// How many the buffer has.
+        bytes: usize,
+    },
     /// A value was asked of a tensor that only stands for a step of a recording.
     #[error(
         "this value belongs to a recorded graph: it has no contents until the graph is replayed"
@@ -150,7 +160,7 @@ pub enum Error {
         /// Which stream.
         stream: StreamName,
     },
-    /// A graph was replayed with other inputs than it was recorded for.
+    /// A graph was replayed with other inputs than it was recorded for, or elsewhere.
     #[error("the graph was recorded for {expected}, and was given {found}")]
     GraphInputs {
         /// What the recording saw.

@@ -118,13 +118,15 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn push(&mut self, plan: &Plan<'_>) {
-        let bound = |binding: &Binding<'_>| Bound {
-            slot: self.slot(binding.buffer),
-            offset: binding.offset,
-            access: binding.access,
+    pub(crate) fn push(&mut self, plan: &Plan<'_>) -> Result<()> {
+        let bound = |binding: &Binding<'_>| {
+            Ok(Bound {
+                slot: self.slot(binding.buffer)?,
+                offset: binding.offset,
+                access: binding.access,
+            })
         };
-        let bindings = plan.bindings.iter().map(bound).collect();
+        let bindings = plan.bindings.iter().map(bound).collect::<Result<_>>()?;
         self.graph.steps.push(Step {
             kernel: plan.kernel,
             grid: plan.grid,
@@ -136,6 +138,7 @@ impl Recorder {
             parts: plan.parts,
             after: SmallVec::new(),
         });
+        Ok(())
     }
 
     /// What stands for the place where `kernel` notes what it refuses.
@@ -150,24 +153,32 @@ impl Recorder {
         mark.clone()
     }
 
-    fn slot(&mut self, buffer: &Buffer) -> Slot {
-        if let Some(slot) = self.slots.get(&buffer.id()) {
-            return *slot;
-        }
-        let slot = if buffer.is_recorded() {
-            self.graph.blocks.push(buffer.bytes());
-            self.held.push(buffer.clone());
-            Slot::Block(self.graph.blocks.len() - 1)
-        } else {
-            self.graph.constants.push(buffer.clone());
-            Slot::Constant(self.graph.constants.len() - 1)
-        };
-        self.slots.insert(buffer.id(), slot);
-        slot
+    /// What stands for memory that a step is to write.
+    pub(crate) fn allocate(&mut self, bytes: usize) -> Buffer {
+        let buffer = Buffer::placeholder(self.graph.device, bytes);
+        self.slots
+            .insert(buffer.id(), Slot::Block(self.graph.blocks.len()));
+        self.graph.blocks.push(bytes);
+        self.held.push(buffer.clone());
+        buffer
     }
 
-    fn finish(mut self, outputs: &[Buffer]) -> Graph {
-        self.graph.outputs = outputs.iter().map(|buffer| self.slot(buffer)).collect();
+    /// Where a replay finds `buffer`.
+    fn slot(&mut self, buffer: &Buffer) -> Result<Slot> {
+        if let Some(slot) = self.slots.get(&buffer.id()) {
+            return Ok(*slot);
+        }
+        // Of another recording.
+        buffer.check_contents()?;
+        let slot = Slot::Constant(self.graph.constants.len());
+        self.graph.constants.push(buffer.clone());
+        self.slots.insert(buffer.id(), slot);
+        Ok(slot)
+    }
+
+    fn finish(mut self, outputs: &[Buffer]) -> Result<Graph> {
+        let outputs = outputs.iter().map(|buffer| self.slot(buffer));
+        self.graph.outputs = outputs.collect::<Result<_>>()?;
         let Graph {
             blocks,
             steps,
@@ -181,7 +192,7 @@ impl Recorder {
         let writes = bindings.filter(|bound| bound.access.writes());
         let slots: HashSet<Slot> = writes.map(|bound| bound.slot).collect();
         *written = slots.into_iter().collect();
-        self.graph
+        Ok(self.graph)
     }
 }
 
@@ -210,9 +221,8 @@ impl Stream {
         let outputs = self.enter(|| f(&inputs))?;
         let recorder = self.stop_recording();
         drop(stop);
-        recorder
-            .map(|recorder| recorder.finish(&outputs))
-            .ok_or_else(|| E::from(Error::Recorded))
+        let recorder = recorder.ok_or_else(|| E::from(Error::Recorded))?;
+        Ok(recorder.finish(&outputs)?)
     }
 }
 
@@ -261,7 +271,7 @@ impl Graph {
 
     /// What a replay on `stream` writes.
     fn memory(&self, stream: &Stream, inputs: &[&Buffer]) -> Result<Memory> {
-        self.check(inputs)?;
+        self.check(stream, inputs)?;
         let blocks = self.blocks.iter().map(|&bytes| stream.allocate(bytes));
         Ok(Memory {
             blocks: blocks.collect::<Result<_>>()?,
@@ -280,7 +290,13 @@ impl Graph {
         }
     }
 
-    fn check(&self, inputs: &[&Buffer]) -> Result<()> {
+    fn check(&self, stream: &Stream, inputs: &[&Buffer]) -> Result<()> {
+        if stream.device() != self.device {
+            return Err(Error::GraphInputs {
+                expected: self.device.name().to_owned(),
+                found: format!("a stream of {}", stream.device()),
+            });
+        }
         let fits = inputs.len() == self.inputs.len()
             && inputs
                 .iter()

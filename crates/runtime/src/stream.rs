@@ -238,20 +238,26 @@ impl Stream {
 
     /// Memory of at least `bytes` bytes with undefined contents, for this stream to write.
     pub fn allocate(&self, bytes: usize) -> Result<Buffer> {
-        let device = self.device();
-        let too_large = || device.out_of_memory(bytes);
-        let (class, size) = class_of(bytes).ok_or_else(too_large)?;
+        let (class, size) = self.class(bytes)?;
         let mut core = self.core();
-        if core.recorder.is_some() {
-            return Ok(Buffer::placeholder(device, size));
+        match &mut core.recorder {
+            Some(recorder) => Ok(recorder.allocate(size)),
+            None => self.memory(&mut core.pool, class, size),
         }
-        let block = match core.pool.take(class) {
+    }
+
+    fn class(&self, bytes: usize) -> Result<(usize, usize)> {
+        class_of(bytes).ok_or_else(|| self.device().out_of_memory(bytes))
+    }
+
+    fn memory(&self, pool: &mut Pool, class: usize, size: usize) -> Result<Buffer> {
+        let block = match pool.take(class) {
             Some(block) => block,
             None => {
-                self.collect(&mut core.pool);
-                match core.pool.take(class) {
+                self.collect(pool);
+                match pool.take(class) {
                     Some(block) => block,
-                    None => self.allocate_fresh(&mut core.pool, class, size)?,
+                    None => self.allocate_fresh(pool, class, size)?,
                 }
             }
         };
@@ -313,8 +319,7 @@ impl Stream {
             self.check(binding)?;
         }
         if let Some(recorder) = &mut core.recorder {
-            recorder.push(plan);
-            return Ok(());
+            return recorder.push(plan);
         }
         for binding in &plan.bindings {
             self.meet(core, binding.buffer)?;
@@ -391,10 +396,10 @@ impl Stream {
         Ok(())
     }
 
-    /// A new buffer with these bytes.
+    /// A new buffer with these bytes. In a recording it is made at once: a constant of the graph.
     pub fn upload(&self, bytes: &[u8]) -> Result<Buffer> {
-        let buffer = self.allocate(bytes.len())?;
-        buffer.check_contents()?;
+        let (class, size) = self.class(bytes.len())?;
+        let buffer = self.memory(&mut self.core().pool, class, size)?;
         // SAFETY: the buffer is at least as long, and nobody else has a handle yet. Work that used
         // its memory before ran on this stream, or is done.
         let progress = unsafe {

@@ -545,4 +545,31 @@ fn a_placeholder_means_nothing_outside_its_recording() {
         Err(Error::Recorded)
     ));
     assert!(matches!(kept.read(0, &mut [0]), Err(Error::Recorded)));
+    // Nor in another one, where nothing would write it.
+    let read = stream.record(&[], |_| Ok::<_, Error>(vec![made(&stream, &[])]));
+    assert!(read.is_ok());
+    let read = stream.record(&[], |_| {
+        let out = stream.allocate(10)?;
+        submit(&stream, &[&kept], &out)?;
+        Ok::<_, Error>(vec![out])
+    });
+    assert!(matches!(read, Err(Error::Recorded)));
+    let given = stream.record(&[], |_| Ok::<_, Error>(vec![kept.clone()]));
+    assert!(matches!(given, Err(Error::Recorded)));
+}
+
+#[test]
+fn what_is_uploaded_in_a_recording_is_its_constant() {
+    let (device, null) = running(1 << 20);
+    let stream = Stream::new(device).unwrap();
+    let graph = stream.record(&[], |_| {
+        let constant = stream.upload(&[1, 2, 3])?;
+        let mut came = [0; 3];
+        constant.read(0, &mut came)?;
+        Ok::<_, Error>(vec![made(&stream, &[&constant])])
+    });
+    let graph = graph.unwrap();
+    null.take_log();
+    graph.replay(&stream, &[]).unwrap();
+    assert!(matches!(null.take_log()[..], [Entry::Plan { .. }]));
 }

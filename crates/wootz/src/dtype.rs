@@ -96,8 +96,24 @@ impl fmt::Display for DType {
     }
 }
 
-/// A Rust type that is an element type.
-pub trait Element: bytemuck::Pod + Send + Sync + fmt::Debug {
+/// A Rust type that is an element type: of the size that its [`DType`] says, and so no other's to
+/// implement.
+///
+/// ```compile_fail
+/// #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+/// #[repr(C)]
+/// struct Byte(u8);
+/// impl wootz::Element for Byte {
+///     const DTYPE: wootz::DType = wootz::DType::F32;
+///     fn to_f64(self) -> f64 {
+///         0.0
+///     }
+///     fn from_f64(_: f64) -> Byte {
+///         Byte(0)
+///     }
+/// }
+/// ```
+pub trait Element: sealed::Sealed + bytemuck::Pod + Send + Sync + fmt::Debug {
     /// Which one.
     const DTYPE: DType;
     /// The value as `f64`; 64-bit integers past 2⁵³ are rounded.
@@ -106,8 +122,13 @@ pub trait Element: bytemuck::Pod + Send + Sync + fmt::Debug {
     fn from_f64(value: f64) -> Self;
 }
 
+mod sealed {
+    pub trait Sealed {}
+}
+
 macro_rules! elements {
     ($($type:ty, $dtype:ident, $to:expr, $from:expr;)*) => {$(
+        impl sealed::Sealed for $type {}
         impl Element for $type {
             const DTYPE: DType = DType::$dtype;
             fn to_f64(self) -> f64 {
@@ -159,11 +180,11 @@ macro_rules! with_dtype {
                 $body
             }
             $crate::DType::F16 => {
-                type $T = ::half::f16;
+                type $T = $crate::f16;
                 $body
             }
             $crate::DType::BF16 => {
-                type $T = ::half::bf16;
+                type $T = $crate::bf16;
                 $body
             }
             $crate::DType::I32 => {

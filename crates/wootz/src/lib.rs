@@ -38,6 +38,7 @@ pub mod vendor;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use graph::Graph;
+pub use half::{bf16, f16};
 pub use layout::{Layout, MAX_RANK, Shape, collapse};
 pub use tensor::Tensor;
 pub use wootz_runtime::{self as runtime, Caps, Device, Event, Stream};
