@@ -13,7 +13,7 @@ use crate::{
     kept::Kept,
     kernels::KernelCache,
     module::Source,
-    plan::Plan,
+    plan::{MAX_PARAMS, Plan},
 };
 use objc2::{
     rc::{Retained, autoreleasepool},
@@ -235,8 +235,15 @@ fn options() -> Retained<MTLCompileOptions> {
 impl Pipeline {
     /// The number of groups, if the device can run the plan's.
     pub(super) fn groups(&self, gpu: &Gpu, plan: &Plan<'_>) -> Result<usize> {
+        /// Buffers of a dispatch; the parameters are one.
+        const MOST_BUFFERS: usize = 31;
+        // They travel with the dispatch, which takes so many bytes.
+        const { assert!(MAX_PARAMS <= 4096) };
         let (lanes, groups) = (plan.grid.lanes as usize, plan.grid.units);
-        let reason = if lanes == 0 || lanes > self.lanes {
+        let reason = if plan.bindings.len() >= MOST_BUFFERS {
+            let buffers = plan.bindings.len();
+            format!("{buffers} buffers: the limit is {}", MOST_BUFFERS - 1)
+        } else if lanes == 0 || lanes > self.lanes {
             format!(
                 "{lanes} lanes in a group: this kernel has 1 to {}",
                 self.lanes

@@ -22,10 +22,14 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Memory for stream `home`; nothing when the device has none left.
+    /// Memory for stream `home`; nothing when the device has none left, or none so long.
     pub(super) fn allocate(gpu: &Gpu, home: usize, bytes: usize) -> Option<RawMemory> {
         const OPTIONS: MTLResourceOptions = MTLResourceOptions::StorageModeShared
             .union(MTLResourceOptions::HazardTrackingModeUntracked);
+        // Metal's own validation ends a process that asks for more.
+        if bytes > gpu.device.maxBufferLength() {
+            return None;
+        }
         let buffer = autoreleasepool(|_| gpu.device.newBufferWithLength_options(bytes, OPTIONS))?;
         let host = buffer.contents().as_ptr().cast();
         let memory = Box::new(Memory {
