@@ -347,6 +347,22 @@ pub fn look_after(say: &AtomicU64) -> u64 {
     say.load(Acquire)
 }
 
+/// Whether an executor has ended with work open, which it never does by itself. `rung` is the last
+/// ticket that was published, `is_running` asks the driver for the seat of its ring, and `word` reads
+/// the last ticket done.
+///
+/// The order makes the answer certain, however long the driver takes. Who sees a ticket in `rung`
+/// sees the seat of the instance that was there for it; an instance that has ended has said what it
+/// did; so what is still open in the end was nobody's.
+pub fn is_dead<E>(
+    rung: impl FnOnce() -> u64,
+    is_running: impl FnOnce() -> Result<bool, E>,
+    word: impl FnOnce() -> u64,
+) -> Result<bool, E> {
+    let rung = rung();
+    Ok(!is_running()? && word() < rung)
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

@@ -16,13 +16,20 @@ use loom::{
 };
 use wootz_runtime::ring::{
     EPOCH_SHIFT, Frame, GONE, LEAVING, Presence, Producer, SECTOR, SLOT, SLOTS, TIRED, Work,
-    look_after,
+    is_dead, look_after,
 };
 
 /// What both sides see, and what only executors do, of which there is one at a time.
 struct Shared {
     slots: Vec<AtomicU64>,
     say: AtomicU64,
+    /// The last ticket done, as executors tell it.
+    word: AtomicU64,
+    /// The last ticket that was published with an instance there.
+    rung: AtomicU64,
+    /// Instances that were started, and those that have ended, as the driver knows.
+    started: AtomicU64,
+    ended: AtomicU64,
     input: UnsafeCell<u64>,
     done: UnsafeCell<Vec<u64>>,
     /// The sequence number that is done last.
@@ -39,6 +46,10 @@ impl Shared {
         Arc::new(Shared {
             slots: (0..SLOTS * SLOT).map(|_| AtomicU64::new(0)).collect(),
             say: AtomicU64::new(0),
+            word: AtomicU64::new(0),
+            rung: AtomicU64::new(0),
+            started: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             input: UnsafeCell::new(0),
             done: UnsafeCell::new(vec![]),
             last: UnsafeCell::new(0),
@@ -91,8 +102,10 @@ impl Shared {
             assert!(input >= first, "the host's writes come with the descriptor");
             // SAFETY: as above.
             self.done.with_mut(|done| unsafe { (*done).push(first) });
+            self.word.store(first, Release);
         }
         self.say.store(says | GONE, Release);
+        self.ended.store(epoch.into(), Release);
     }
 }
 
@@ -109,6 +122,7 @@ impl Host {
     fn start(&mut self) {
         let (shared, before) = (self.shared.clone(), self.instance.take());
         let (epoch, tired) = (self.presence.start(), self.tired);
+        self.shared.started.store(epoch.into(), Release);
         self.instance = Some(thread::spawn(move || {
             if let Some(before) = before {
                 before.join().unwrap();
@@ -150,10 +164,25 @@ impl Host {
         {
             self.start();
         }
+        self.shared.rung.store(ticket, Release);
     }
 }
 
-fn model(tickets: u64, tired: bool) {
+/// The watcher, who asks whether the executor has died.
+fn watch(shared: &Shared) {
+    let is_running = || -> Result<bool, ()> {
+        let ended = shared.ended.load(Acquire);
+        Ok(ended < shared.started.load(Acquire))
+    };
+    let dead = is_dead(
+        || shared.rung.load(Acquire),
+        is_running,
+        || shared.word.load(Acquire),
+    );
+    assert_eq!(dead, Ok(false), "it only left");
+}
+
+fn model(tickets: u64, tired: bool, watched: bool) {
     loom::model(move || {
         let shared = Shared::new();
         // SAFETY: nobody else is there yet.
@@ -165,7 +194,14 @@ fn model(tickets: u64, tired: bool) {
             instance: None,
             tired,
         };
+        let watcher = watched.then(|| {
+            let shared = shared.clone();
+            thread::spawn(move || watch(&shared))
+        });
         (1..=tickets).for_each(|ticket| host.submit(ticket));
+        if let Some(watcher) = watcher {
+            watcher.join().unwrap();
+        }
         host.instance.unwrap().join().unwrap();
         // SAFETY: every instance has ended.
         let done = shared.done.with(|done| unsafe { (*done).clone() });
@@ -175,10 +211,15 @@ fn model(tickets: u64, tired: bool) {
 
 #[test]
 fn what_is_published_while_it_leaves_is_done() {
-    model(2, false);
+    model(2, false, false);
 }
 
 #[test]
 fn one_that_is_replaced_does_what_came_before_and_its_successor_the_rest() {
-    model(1, true);
+    model(1, true, false);
+}
+
+#[test]
+fn one_that_left_is_not_taken_for_one_that_died() {
+    model(1, false, true);
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    ring::is_dead,
     sync::Spin,
     timeline::{Fault, Ticket, Timeline},
 };
@@ -17,7 +18,7 @@ use std::{
     ptr,
     sync::{
         OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -50,8 +51,6 @@ pub(super) struct Lane {
     open: AtomicBool,
     /// The seat of the ring's last executor, plus one.
     seat: AtomicUsize,
-    /// How often in a row the executor was found to have ended with work open.
-    ended: AtomicU32,
     /// The last ticket that the watcher is to see done.
     wanted: AtomicU64,
     /// Known from the first submission on.
@@ -85,7 +84,6 @@ impl Lane {
             joined: AtomicU64::new(0),
             open: AtomicBool::new(false),
             seat: AtomicUsize::new(0),
-            ended: AtomicU32::new(0),
             wanted: AtomicU64::new(0),
             timeline: OnceLock::new(),
         })
@@ -202,17 +200,13 @@ impl Lane {
     }
 
     /// An executor never ends with work open. One that does all the same is found here, and not
-    /// waited for; looked at several times, since its successor may just be starting.
+    /// waited for.
     fn check_executor(&self, gpu: &Gpu) -> Result<()> {
-        const CERTAIN: u32 = 8;
-        let Some(seat) = self.seat() else {
-            return Ok(());
+        let is_running = || match self.seat() {
+            Some(seat) => gpu.attempt(gpu.executor.is_running(gpu, seat)),
+            None => Ok(false),
         };
-        let open = self.rung_word.read() < self.rung();
-        let ended = open && !gpu.attempt(gpu.executor.is_running(gpu, seat))?;
-        if !ended {
-            self.ended.store(0, Ordering::Relaxed);
-        } else if self.ended.fetch_add(1, Ordering::Relaxed) >= CERTAIN {
+        if is_dead(|| self.rung(), is_running, || self.rung_word.read())? {
             gpu.abort.write(1);
             return Err(Error::Driver {
                 device: gpu.identity.name.clone(),
