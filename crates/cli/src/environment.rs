@@ -26,11 +26,11 @@ Environment:
   WOOTZ_CUBLASLT   file of cuBLASLt, if it is not found
   WOOTZ_BLAS       file of a BLAS for the CPU, if it is not found
   WOOTZ_CUDA_PATH  where the CUDA toolkit is, if it is not found
+  WOOTZ_CACHE      folder for compiled kernels and measurements [default: the system's for caches]
   NO_COLOR         set to anything: no colours";
 
 /// The ways of `WOOTZ_SUBMIT`, a line each.
-pub const SUBMISSIONS: &str = "\
-  auto    small ops to a kernel that stays on the device, longer recorded graphs whole
+pub const SUBMISSIONS: &str = "  auto    small ops to a kernel that stays on the device, longer recorded graphs whole
   launch  each op launched by itself, those of a recorded graph too
   graph   recorded graphs whole, other ops launched
   ring    small ops to a kernel that stays on the device, even where auto would not";
@@ -108,6 +108,7 @@ mod tests {
             .lines()
             .filter_map(|line| line.split_whitespace().next());
         assert!(listed.eq(names.clone()));
+        assert!(SUBMISSIONS.lines().all(|line| line.starts_with("  ")));
         let default = Submission::NAMES
             .iter()
             .find(|(_, way)| *way == Submission::default());
