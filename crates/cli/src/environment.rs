@@ -30,7 +30,8 @@ Environment:
   NO_COLOR         set to anything: no colours";
 
 /// The ways of `WOOTZ_SUBMIT`, a line each.
-pub const SUBMISSIONS: &str = "  auto    small ops to a kernel that stays on the device, longer recorded graphs whole
+pub const SUBMISSIONS: &str =
+    "  auto    small ops to a kernel that stays on the device, longer recorded graphs whole
   launch  each op launched by itself, those of a recorded graph too
   graph   recorded graphs whole, other ops launched
   ring    small ops to a kernel that stays on the device, even where auto would not";

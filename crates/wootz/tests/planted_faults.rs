@@ -21,6 +21,11 @@ fn library() -> &'static Library {
 
 /// Runs `planted_<name>` over two groups; what it computed, or the report.
 fn run(name: &str) -> Result<Vec<f32>, String> {
+    run_with_parts(name, [0, 0])
+}
+
+/// The same with so many bytes of the input and the output declared to be each group's own.
+fn run_with_parts(name: &str, parts: [usize; 2]) -> Result<Vec<f32>, String> {
     let count = 2 * LANES;
     let params = [u128::from(count)];
     let x: Vec<f32> = (0..count).map(|i| i as f32).collect();
@@ -32,12 +37,14 @@ fn run(name: &str) -> Result<Vec<f32>, String> {
             bytes,
             offset: 0,
             access: Access::Read,
+            part: parts[0],
         },
         Bound {
             start: y.as_mut_ptr().cast(),
             bytes,
             offset: 0,
             access: Access::Write,
+            part: parts[1],
         },
     ];
     let launch = Launch {
@@ -78,6 +85,26 @@ fn a_sound_kernel_runs() {
         })
         .collect();
     assert_eq!(y, expected);
+}
+
+/// Those who follow such a plan part by part do not wait for the groups of other parts.
+#[test]
+fn groups_that_leave_their_parts_are_caught() {
+    let row = 4 * LANES as usize;
+    assert_eq!(run_with_parts("sound", [row, row]), run("sound"));
+    let lie = |parts| run_with_parts("sound", parts).unwrap_err();
+    let words = "of buffer 0, which the plan leaves to another group";
+    let half = (row / 2, LANES / 2);
+    assert_eq!(
+        lie([half.0, row]),
+        format!(
+            "kernel sound, group 0, lane {} reads byte {} {words}",
+            half.1, half.0
+        )
+    );
+    assert!(lie([2 * row, row]).contains("group 1, lane 0 reads"));
+    let words = "of buffer 1, which the plan leaves to another group";
+    assert!(lie([row, row / 2]).contains(words));
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod cpu;
 mod cuda;
 #[cfg(feature = "emulated")]
 pub mod emulated;
+mod host;
 #[cfg(all(not(loom), target_os = "macos"))]
 mod metal;
 pub mod null;

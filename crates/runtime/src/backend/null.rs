@@ -1,7 +1,7 @@
 //! The null device: records what it is given and runs nothing. Tests look at its log, and complete
 //! its tickets in the order they please.
 
-use super::{Backend, Progress, Queue};
+use super::{Backend, Progress, Queue, host};
 use crate::{
     buffer::RawMemory,
     caps::{Caps, Family},
@@ -11,11 +11,7 @@ use crate::{
     stream::StreamShared,
     timeline::{Fault, Ticket, Timeline},
 };
-use std::{
-    alloc::{Layout, alloc_zeroed, dealloc},
-    ptr,
-    sync::Arc,
-};
+use std::{ptr, sync::Arc};
 
 #[expect(
     clippy::disallowed_types,
@@ -181,21 +177,12 @@ impl Backend for NullBackend {
     }
 
     fn allocate(&self, _stream: usize, bytes: usize) -> Result<Option<RawMemory>> {
-        let layout = Layout::from_size_align(bytes, 64).ok();
-        // SAFETY: classes are never empty.
-        let host = layout.map_or(ptr::null_mut(), |layout| unsafe { alloc_zeroed(layout) });
-        Ok((!host.is_null()).then_some(RawMemory {
-            handle: host as usize,
-            host,
-            bytes,
-        }))
+        Ok(host::allocate(bytes, Some(0)))
     }
 
     unsafe fn free(&self, _stream: usize, memory: RawMemory) {
-        if let Ok(layout) = Layout::from_size_align(memory.bytes, 64) {
-            // SAFETY: `allocate` made it with the same layout.
-            unsafe { dealloc(memory.host, layout) };
-        }
+        // SAFETY: passed on from the caller.
+        unsafe { host::free(memory) };
     }
 }
 

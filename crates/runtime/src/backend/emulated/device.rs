@@ -6,7 +6,7 @@ use super::{
     SIMD_LANES,
 };
 use crate::{
-    backend::{Backend, Progress, Queue},
+    backend::{Backend, Progress, Queue, host},
     buffer::RawMemory,
     cache,
     caps::{Caps, Family},
@@ -17,16 +17,11 @@ use crate::{
     stream::StreamShared,
     timeline::{Ticket, Timeline},
 };
-use std::{
-    alloc::{Layout, alloc, dealloc},
-    path::PathBuf,
-    sync::OnceLock,
-};
+use std::{path::PathBuf, sync::OnceLock};
 
 const NAME: &str = "emulated";
 /// A stack for each lane of each stream: past this many, a process runs out of mappings.
 const STREAMS: usize = 64;
-const LINE: usize = 64;
 /// Fresh memory holds these bytes: NaN in every float type, so that what nobody wrote shows.
 const UNWRITTEN: u8 = 0xff;
 
@@ -63,34 +58,13 @@ impl Backend for Emulated {
     }
 
     fn allocate(&self, _stream: usize, bytes: usize) -> Result<Option<RawMemory>> {
-        let Some(layout) = layout(bytes) else {
-            return Ok(None);
-        };
-        // SAFETY: `layout` refuses sizes of zero.
-        let host = unsafe { alloc(layout) };
-        if host.is_null() {
-            return Ok(None);
-        }
-        // SAFETY: just allocated with this size.
-        unsafe { host.write_bytes(UNWRITTEN, bytes) };
-        Ok(Some(RawMemory {
-            handle: host as usize,
-            host,
-            bytes,
-        }))
+        Ok(host::allocate(bytes, Some(UNWRITTEN)))
     }
 
     unsafe fn free(&self, _stream: usize, memory: RawMemory) {
-        if let Some(layout) = layout(memory.bytes) {
-            // SAFETY: `allocate` made it with the same layout.
-            unsafe { dealloc(memory.host, layout) };
-        }
+        // SAFETY: passed on from the caller.
+        unsafe { host::free(memory) };
     }
-}
-
-fn layout(bytes: usize) -> Option<Layout> {
-    let layout = Layout::from_size_align(bytes, LINE).ok();
-    layout.filter(|layout| layout.size() > 0)
 }
 
 /// Compiled kernels: modules by hash, entry points by module and name.
@@ -196,7 +170,7 @@ impl EmulatedQueue {
             return Ok(());
         }
         let entry = kernels().find(source)?;
-        let bindings: Vec<Bound> = plan.bindings.iter().map(Bound::of).collect();
+        let bindings = Bound::all(plan);
         let launch = Launch {
             kernel: source.entry,
             entry,

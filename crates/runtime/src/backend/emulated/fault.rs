@@ -35,6 +35,15 @@ pub enum What {
         /// Byte offset in it.
         offset: usize,
     },
+    /// An access to a part of a buffer that the plan leaves to another group.
+    Stranger {
+        /// `reads` or `writes`.
+        verb: &'static str,
+        /// Index of the binding.
+        buffer: usize,
+        /// Byte offset in it.
+        offset: usize,
+    },
     /// A read of memory that nobody has written.
     Unwritten {
         /// Which memory.
@@ -154,6 +163,16 @@ impl fmt::Display for Fault {
                 write!(
                     f,
                     "writes byte {offset} of buffer {buffer}, which is bound for reading"
+                )
+            }
+            What::Stranger {
+                verb,
+                buffer,
+                offset,
+            } => {
+                write!(
+                    f,
+                    "{verb} byte {offset} of buffer {buffer}, which the plan leaves to another group"
                 )
             }
             What::Unwritten { memory, offset } => {

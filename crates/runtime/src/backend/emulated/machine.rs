@@ -402,7 +402,8 @@ impl Running<'_> {
             return outcome.map_err(|wrong| What::from_shadow(memory, offset, touch, wrong));
         }
         let now = self.moment(self.clock.device);
-        if let Some(outcome) = self.regions.touch(&range, touch, now) {
+        let group = self.lanes[self.current].call.at.group;
+        if let Some(outcome) = self.regions.touch(group, &range, touch, now) {
             return outcome;
         }
         if inside(&self.stacks.range(self.current)) {

@@ -4,7 +4,8 @@ use super::{
     fault::{Memory, What, verb},
     shadow::{Moment, Shadow, Touch},
 };
-use crate::plan::{Access, Binding};
+use crate::plan::{Access, Binding, Plan};
+use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
 
 /// A buffer as a launch sees it.
@@ -18,18 +19,37 @@ pub struct Bound {
     pub offset: usize,
     /// How the kernel uses it.
     pub access: Access,
+    /// The bytes that each group has to itself from `offset` on, one behind the other; 0 where
+    /// groups share it.
+    pub part: usize,
 }
 
 impl Bound {
-    /// A binding of a plan.
-    pub(super) fn of(binding: &Binding<'_>) -> Bound {
-        let memory = binding.buffer.memory();
-        Bound {
-            start: memory.host,
-            bytes: memory.bytes,
-            offset: binding.offset,
-            access: binding.access,
-        }
+    /// The bindings of a plan.
+    pub(super) fn all(plan: &Plan<'_>) -> Vec<Bound> {
+        let parts = plan.parts.iter().map(|&part| part as usize);
+        let parts = parts.chain(std::iter::repeat(0));
+        let bound = |(binding, part): (&Binding<'_>, usize)| {
+            let memory = binding.buffer.memory();
+            Bound {
+                start: memory.host,
+                bytes: memory.bytes,
+                offset: binding.offset,
+                access: binding.access,
+                part,
+            }
+        };
+        plan.bindings.iter().zip(parts).map(bound).collect()
+    }
+}
+
+impl Region {
+    /// Whether all of `range` may be what some binding here leaves to this group.
+    fn is_of(&self, group: u32, range: &Range<usize>) -> bool {
+        self.parts.iter().any(|&(start, part)| {
+            let own = start + group as usize * part..start + (group as usize + 1) * part;
+            part == 0 || own.start <= range.start && range.end <= own.end
+        })
     }
 }
 
@@ -47,33 +67,40 @@ struct Region {
     index: usize,
     /// `None` for what the launch only reads.
     shadow: Option<Shadow>,
+    parts: Parts,
 }
+
+/// Where the parts of each of a region's bindings begin, and how long they are.
+type Parts = SmallVec<[(usize, usize); 2]>;
 
 impl Regions {
     /// The regions of a launch that begins with interval `start`.
     pub(super) fn new(bindings: &[Bound], params: &[u8], start: u32) -> Regions {
         let mut order: Vec<usize> = (0..bindings.len()).collect();
         order.sort_by_key(|&index| bindings[index].start.addr());
-        let mut merged: Vec<(Range<usize>, usize, Access)> = vec![];
+        let mut merged: Vec<(Range<usize>, usize, Access, Parts)> = vec![];
         for index in order {
             let Bound {
                 start,
                 bytes,
                 access,
-                ..
+                offset,
+                part,
             } = bindings[index];
             let range = start.addr()..start.addr() + bytes;
+            let part = (range.start + offset, part);
             match merged.last_mut() {
-                Some((last, _, together)) if range.start < last.end => {
+                Some((last, _, together, parts)) if range.start < last.end => {
                     last.end = last.end.max(range.end);
                     if *together != access {
                         *together = Access::Update;
                     }
+                    parts.push(part);
                 }
-                _ => merged.push((range, index, access)),
+                _ => merged.push((range, index, access, smallvec![part])),
             }
         }
-        let region = |(range, index, access): (Range<usize>, usize, Access)| {
+        let region = |(range, index, access, parts): (Range<usize>, usize, Access, Parts)| {
             let output = access == Access::Write;
             let shadow = access
                 .writes()
@@ -82,6 +109,7 @@ impl Regions {
                 range,
                 index,
                 shadow,
+                parts,
             }
         };
         let params = params.as_ptr().addr()..params.as_ptr().addr() + params.len();
@@ -91,9 +119,10 @@ impl Regions {
         }
     }
 
-    /// Judges an access to `range`; `None` when it is not device memory.
+    /// Judges an access of a group to `range`; `None` when it is not device memory.
     pub(super) fn touch(
         &mut self,
+        group: u32,
         range: &Range<usize>,
         touch: Touch,
         now: Moment,
@@ -107,6 +136,13 @@ impl Regions {
             .iter_mut()
             .find(|region| inside(&region.range))?;
         let (offset, buffer) = (range.start - region.range.start, region.index);
+        if !region.is_of(group, range) {
+            return Some(Err(What::Stranger {
+                verb: verb(touch),
+                buffer,
+                offset,
+            }));
+        }
         let Some(shadow) = &mut region.shadow else {
             let read_only = touch.writes().then_some(What::ReadOnly { buffer, offset });
             return Some(read_only.map_or(Ok(()), Err));
