@@ -16,6 +16,7 @@
 //! # Ok::<(), wootz::Error>(())
 //! ```
 
+mod activation;
 pub mod case;
 pub mod conformance;
 
@@ -35,6 +36,7 @@ mod tensor;
 pub mod tuning;
 pub mod vendor;
 
+pub use activation::Activation;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use graph::Graph;

@@ -80,23 +80,6 @@ inline void pointwise2(Place at, device const T* x, device const T* z, device Ou
   }
 }
 
-// p.floats[0] * x + p.floats[1] * z; a factor of zero leaves z out, whatever it is.
-template <typename T, u32 VEC, typename Index>
-inline void blend(Place at, device const T* x, device const T* z, device T* y,
-                  constant WalkParams& p) {
-  f32 alpha = p.floats[0], beta = p.floats[1];
-  for (Index i = first_of_lane<Index>(at); i < Index(p.total); i += lane_stride<Index>(at)) {
-    Spot<3> spot = locate<3, VEC>(i, p);
-    Pack<T, VEC> a = fetch<VEC>(x + spot.offset[1], inner_stride(p, 1), spot.count);
-    Pack<T, VEC> b = fetch<VEC>(z + spot.offset[2], inner_stride(p, 2), spot.count);
-    UNROLL for (u32 k = 0; k < VEC; ++k) {
-      f32 value = alpha * f32(a.at[k]);
-      a.at[k] = T(beta == 0.0f ? value : fused(beta, f32(b.at[k]), value));
-    }
-    put_pack(y + spot.offset[0], a, spot.count);
-  }
-}
-
 // where(condition, x, z)
 template <u32 VEC, typename T>
 inline Pack<T, VEC> chosen(thread const Pack<u8, VEC>& condition, thread const Pack<T, VEC>& a,

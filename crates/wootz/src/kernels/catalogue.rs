@@ -1,8 +1,8 @@
 //! Every kernel there is, by module: what the lint and the ahead-of-time checks walk.
 
 use super::{
-    Arange, Columns, Fold, Gives, Grouped, Id, Lora, Matmul, Pick, Pointwise, Reduce, Rope, RowOp,
-    Rows, Scatter, Thin, Transpose,
+    Arange, Columns, Finish, Fold, Gives, Grouped, Id, Lora, Matmul, Pick, Pointwise, Reduce, Rope,
+    RowOp, Rows, Scatter, Thin, Transpose,
 };
 use crate::DType;
 
@@ -43,7 +43,7 @@ const POINTWISE: &[Family] = &[
         DType::ALL,
         SAME,
     ),
-    (&["Atan2", "Blend"], 2, DType::FLOATS, SAME),
+    (&["Atan2"], 2, DType::FLOATS, SAME),
     (&["Where"], 3, DType::ALL, SAME),
     (&["Eq", "Ne", "Lt", "Le", "Gt", "Ge"], 2, DType::ALL, TRUTH),
     (
@@ -93,6 +93,7 @@ pub fn modules() -> Vec<Vec<Id>> {
             modules.push(Rows::all(op, dtype));
         }
         modules.push(Matmul::all(dtype));
+        modules.push(Finish::all(dtype));
         modules.push(Grouped::all(dtype));
         modules.push(Lora::all(dtype));
         if dtype != DType::F32 {

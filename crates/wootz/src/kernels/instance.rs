@@ -122,8 +122,11 @@ pub fn module(instances: &[Instance]) -> String {
     let mut structs: Vec<&CStruct> = vec![];
     let mut files: Vec<&str> = vec![];
     for instance in instances {
-        if !structs.contains(&&instance.params) {
-            structs.push(&instance.params);
+        let parts = instance.params.structs.iter().flatten();
+        for params in parts.chain([&instance.params]) {
+            if !structs.contains(&params) {
+                structs.push(params);
+            }
         }
         if !files.contains(&instance.file) {
             files.push(instance.file);

@@ -238,11 +238,14 @@ impl<'a> Product<'a> {
         }
     }
 
-    /// Bytes that the sums of parts take; `None` where the inner size is whole.
-    pub(crate) fn sums(&self) -> Option<usize> {
-        let parts = self.params.parts;
-        let count = self.out.count() * parts as usize;
-        (parts > 1).then_some(count * DType::F32.size())
+    /// Parts that the inner size is cut into.
+    pub(crate) fn parts(&self) -> usize {
+        self.params.parts as usize
+    }
+
+    /// Bytes that the sums of all parts take.
+    pub(crate) fn room(&self) -> usize {
+        self.out.count() * self.parts() * DType::F32.size()
     }
 
     /// The plan of the products, or of the sums of their parts.
@@ -255,7 +258,7 @@ impl<'a> Product<'a> {
             tile,
             ..
         } = self;
-        let dtype = out.dtype();
+        let dtype = a.dtype();
         let step = match sums {
             Some(_) => MatmulStep::Parts,
             None => MatmulStep::Whole,

@@ -7,6 +7,7 @@
 //! NVRTC and the emulator's compiler all get the same bytes.
 
 mod catalogue;
+mod epilogue;
 mod fill;
 mod grouped;
 mod index;
@@ -31,6 +32,8 @@ mod walk;
 mod way;
 
 pub use catalogue::modules;
+pub use epilogue::Finish;
+pub(crate) use epilogue::{Epilogue, finish};
 pub use fill::Arange;
 pub(crate) use fill::{arange, fill};
 pub use grouped::Grouped;
@@ -91,6 +94,8 @@ pub enum Id {
     Transpose(Transpose),
     /// Matrix products.
     Matmul(Matmul),
+    /// Products from their sums.
+    Finish(Finish),
     /// Rows times weights of their own.
     Grouped(Grouped),
     /// Rows through weights and adapters.
@@ -116,6 +121,7 @@ impl Id {
             Id::Rope(id) => id.instance(),
             Id::Transpose(id) => id.instance(),
             Id::Matmul(id) => id.instance(),
+            Id::Finish(id) => id.instance(),
             Id::Grouped(id) => id.instance(),
             Id::Lora(id) => id.instance(),
             Id::Thin(id) => id.instance(),

@@ -8,6 +8,8 @@ pub trait CField {
     const NAME: &'static str;
     /// Length, for an array.
     const COUNT: Option<usize> = None;
+    /// The definition, of a struct.
+    const STRUCT: Option<CStruct> = None;
 }
 
 macro_rules! fields {
@@ -32,6 +34,8 @@ pub struct CStruct {
     pub name: &'static str,
     /// `(name, element type, length)` of each field.
     pub fields: &'static [(&'static str, &'static str, Option<usize>)],
+    /// The definitions of fields that are structs themselves.
+    pub structs: &'static [Option<CStruct>],
     /// Its size in Rust, which the C struct asserts.
     pub bytes: usize,
 }
@@ -82,8 +86,15 @@ macro_rules! kernel_params {
                     <$type as $crate::kernels::CField>::NAME,
                     <$type as $crate::kernels::CField>::COUNT,
                 )),*],
+                structs: &[$(<$type as $crate::kernels::CField>::STRUCT),*],
                 bytes: size_of::<$name>(),
             };
+        }
+
+        impl $crate::kernels::CField for $name {
+            const NAME: &'static str = stringify!($name);
+            const STRUCT: Option<$crate::kernels::CStruct> =
+                Some(<$name as $crate::kernels::KernelParams>::C);
         }
     };
 }

@@ -78,7 +78,6 @@ impl Pointwise {
                 format!("choose<{t}, {vector}, {counter}>")
             }
             "Clamp" => format!("clamp<{t}, {vector}, {counter}>"),
-            "Blend" => format!("blend<{t}, {vector}, {counter}>"),
             "Cast" => format!("pointwise1<Cast<{out}>, {out}, {t}, {vector}, {counter}>"),
             _ => format!("pointwise{operands}<{op}, {out}, {t}, {vector}, {counter}>"),
         };

@@ -130,6 +130,42 @@ kernel_params! {
 }
 
 kernel_params! {
+    /// What becomes of a product's sums: `tile/epilogue.h`.
+    pub struct EpilogueParams {
+        /// Factor of a sum.
+        alpha: f32,
+        /// Factor of what is added at the end.
+        beta: f32,
+        /// Whether there is a bias.
+        has_bias: u32,
+        /// Whether anything is added at the end:
+        has_added: u32,
+        /// from the part of one product to that of the next,
+        added_batch: i64,
+        /// from one row to the next
+        added_row: i64,
+        /// and from one column to the next.
+        added_column: i64,
+    }
+}
+
+kernel_params! {
+    /// Products from their sums: `ops/finish.h`.
+    pub struct FinishParams {
+        /// What becomes of a sum.
+        epilogue: EpilogueParams,
+        /// Products.
+        batch: u64,
+        /// Rows of a product.
+        rows: u64,
+        /// Columns of a product.
+        columns: u64,
+        /// Parts that a sum comes in.
+        parts: u64,
+    }
+}
+
+kernel_params! {
     /// Matrix products: `ops/matmul.h`. Strides are in elements.
     pub struct MatmulParams {
         /// Rows of the result.

@@ -1,13 +1,13 @@
 //! `addmm`: a product, scaled and added to another tensor.
 
 use super::{
-    check,
-    matmul::{Blend, expected, product},
+    Epilogue, check,
+    matmul::{expected, product},
 };
 use crate::{
     DType, Result, Tensor,
     case::{Cases, Expected},
-    reference::{self, Array},
+    reference::Array,
     table::{Bench, Benches, Row},
 };
 
@@ -33,48 +33,21 @@ pub fn addmm(c: &Tensor, a: &Tensor, b: &Tensor, alpha: f64, beta: f64) -> Resul
     check::dtype(op, "c", c, DType::FLOATS)?;
     check::same_dtype(op, &[("c", c), ("a", a), ("b", b)])?;
     check::same_device(op, &[("c", c), ("a", a), ("b", b)])?;
-    let blend = Blend {
-        alpha: alpha as f32,
-        added: Some((beta as f32, c)),
-        in_place: false,
+    let epilogue = Epilogue {
+        scale: alpha,
+        added: Some((beta, c)),
+        ..Epilogue::NONE
     };
-    product(op, (a, b), blend)
+    product(op, (a, b), epilogue)
 }
 
-/// As the product's own bound, and a rounding of what each of two further steps gives; devices
-/// that scale in a kernel of its own round the product to the type first.
 fn reference(dtype: DType, x: &[Array], [alpha, beta]: [f64; 2]) -> Expected {
-    let product = expected(dtype, &x[1], &x[2], None);
-    let dims = product.array.dims.clone();
-    let added = Array::from_fn(&dims, |index| match beta {
-        0.0 => 0.0,
-        _ => beta * x[0].at_broadcast(index),
-    });
-    let unit = f64::from(f32::EPSILON) / 2.0;
-    let first = if dtype == DType::F32 {
-        0.0
-    } else {
-        dtype.epsilon() / 2.0
+    let epilogue = Epilogue {
+        scale: alpha,
+        ..Epilogue::NONE
     };
-    let values = product.array.values.iter().zip(&added.values);
-    let errors = values.zip(&product.errors).map(|((p, c), error)| {
-        let scaled = (alpha * p).abs();
-        let flushed = 2.0 * f64::from(f32::MIN_POSITIVE);
-        // The spacing of f16 does not shrink below its least normal number.
-        let tiny = if dtype == DType::F16 {
-            6e-8 * alpha.abs()
-        } else {
-            0.0
-        };
-        1.01 * (alpha.abs() * error + first * scaled)
-            + tiny
-            + 3.0 * unit * (scaled + c.abs())
-            + flushed
-    });
-    let errors = errors.collect();
-    let array = product.array.map(|p| alpha * p).zip(&added, |p, c| p + c);
-    debug_assert_eq!(reference::broadcast(&array.dims, &dims), dims);
-    Expected::within(dtype, array, errors)
+    let product = expected(dtype, &x[1], &x[2], None);
+    epilogue.expected(dtype, &product, None, Some((beta, &x[0])))
 }
 
 fn cases(cases: &mut Cases) {

@@ -1,8 +1,8 @@
 //! `bmm`: the matrix products of two batches of one size.
 
 use super::{
-    check,
-    matmul::{Blend, expected, product},
+    Epilogue, check,
+    matmul::{expected, product},
 };
 use crate::{
     DType, Error, Result, Tensor,
@@ -33,7 +33,7 @@ pub fn bmm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check::same_device(op, &[("a", a), ("b", b)])?;
     match (a.dims(), b.dims()) {
         ([one, _, k], [other, inner, _]) if one == other && k == inner => {
-            product(op, (a, b), Blend::NONE)
+            product(op, (a, b), Epilogue::NONE)
         }
         ([..], [..]) => Err(Error::Shapes {
             op,

@@ -3,11 +3,7 @@
 mod cases;
 mod equation;
 
-use super::{
-    check,
-    matmul::{Blend, product},
-    mul, sum,
-};
+use super::{Epilogue, check, matmul::product, mul, sum};
 use crate::{
     DType, Error, MAX_RANK, Result, Tensor,
     table::{Bench, Benches, Row},
@@ -217,7 +213,7 @@ impl Labelled {
         let a = a.reshape(&[&batch[..], &[high, deep]].concat())?;
         let b = b.reshape(&[&batch[..], &[deep, wide]].concat())?;
         Ok(Labelled {
-            tensor: product(OP, (&a, &b), Blend::NONE)?.reshape(&dims)?,
+            tensor: product(OP, (&a, &b), Epilogue::NONE)?.reshape(&dims)?,
             labels,
         })
     }

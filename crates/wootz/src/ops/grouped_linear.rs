@@ -1,10 +1,10 @@
 //! `grouped_linear`: rows times transposed weights of their own, as layers of experts have them.
 
 use super::{
-    check,
+    Epilogue, check,
     gather::{INDEX_DTYPES, indices},
     index::{self, Reader},
-    matmul::{Blend, element, expected},
+    matmul::{element, expected},
     on_stream, or_copy, runs_source, submit,
 };
 use crate::{
@@ -87,20 +87,19 @@ pub fn grouped_linear(x: &Tensor, weight: &Tensor, index: &Tensor) -> Result<Ten
         return Err(wrong("index", index, format!("[{rows}]")));
     }
     on_stream(x.device(), |stream| {
-        run(op, stream, [x, weight, index], Blend::NONE)
+        run(op, stream, ([x, weight, index], Epilogue::NONE, false))
     })
 }
 
-/// The products of arguments that fit, and what becomes of them.
+/// The products of arguments that fit, scaled and added, in the place of what is added if it may be.
 pub(super) fn run(
     op: &'static str,
     stream: &Stream,
-    [x, weight, index]: [&Tensor; 3],
-    blend: Blend<'_>,
+    ([x, weight, index], epilogue, in_place): ([&Tensor; 3], Epilogue<'_>, bool),
 ) -> Result<Tensor> {
     let (rows, outputs) = (x.dims()[0], weight.dims()[1]);
     let shape = shape_of(op, x.dtype(), &[rows, outputs])?;
-    let out = blend.output(op, stream, x.dtype(), shape)?;
+    let out = epilogue.output(op, stream, x.dtype(), shape, in_place)?;
     if out.count() == 0 {
         return Ok(out);
     }
@@ -115,10 +114,15 @@ pub(super) fn run(
         // SAFETY: all are contiguous, of the sizes that the plan takes from them.
         unsafe { submit(stream, &plan)? };
         drop(plan);
-        return blend.of(op, stream, out);
+        return epilogue.of(op, stream, out);
     }
     let limit = weight.dims()[0];
-    let plan = blend.write(plan([x, weight, index], [blend.alpha, blend.beta()]), &out);
+    let factors = [epilogue.scale as f32, epilogue.beta()];
+    let plan = plan([x, weight, index], factors);
+    let plan = match epilogue.added {
+        Some(_) => plan.update(out.buffer(), out.byte_offset()),
+        None => plan.write(out.buffer(), out.byte_offset()),
+    };
     // SAFETY: the strides are the tensors' own, indices are checked where they are read, and the
     // plan covers `out`.
     let done = unsafe { submit(stream, &plan) };

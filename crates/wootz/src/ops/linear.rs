@@ -1,23 +1,42 @@
-//! `linear`: a product with transposed weights, and a bias.
+//! `linear`: a product with transposed weights, a bias, and what else becomes of it.
 
-use super::matmul::{Blend, Product, expected};
-use super::{check, on_stream};
+mod cases;
+
+use super::{Epilogue, check, matmul::Product, on_stream};
 use crate::{
-    DType, Error, MAX_RANK, Result, Shape, Tensor,
-    case::{Cases, Expected},
-    reference::Array,
+    Activation, DType, Error, MAX_RANK, Result, Shape, Tensor,
     table::{Bench, Benches, Row},
 };
 use smallvec::SmallVec;
 
 /// The rows of the table.
-pub const ROWS: &[Row] = &[Row {
-    name: "linear",
-    family: "products",
-    summary: "x·weightᵀ + bias, weight being [outputs, inputs]",
-    dtypes: DType::FLOATS,
-    cases,
-    benches: Benches {
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "linear",
+        family: "products",
+        summary: "x·weightᵀ + bias, weight being [outputs, inputs]",
+        dtypes: DType::FLOATS,
+        cases: cases::plain,
+        benches: benches(|dtype, dims| bench(dtype, dims, |x| linear(&x[0], &x[1], None))),
+    },
+    Row {
+        name: "linear_with",
+        family: "products",
+        summary: "activation(scale·x·weightᵀ + bias) + factor·added, rounded to a type of its own",
+        dtypes: DType::FLOATS,
+        cases: cases::with,
+        benches: benches(|dtype, dims| {
+            let epilogue = Epilogue {
+                activation: Activation::Gelu,
+                ..Epilogue::NONE
+            };
+            bench(dtype, dims, move |x| linear_with(&x[0], &x[1], epilogue))
+        }),
+    },
+];
+
+const fn benches(at: fn(DType, &[usize]) -> Option<Bench>) -> Benches {
+    Benches {
         shapes: &[
             &[32, 768, 768],
             &[64, 384, 384],
@@ -25,14 +44,26 @@ pub const ROWS: &[Row] = &[Row {
             &[1, 4096, 4096],
         ],
         takes: "m×n×k for m rows of k elements to n, after any more axes of x",
-        at: bench,
-    },
-}];
+        at,
+    }
+}
 
 /// `x·weightᵀ + bias`: `x` is `[…, inputs]`, `weight` `[outputs, inputs]`, `bias` `[outputs]`.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let op = "linear";
-    let (batch, outputs, inputs) = sizes(op, x, weight, bias)?;
+    let epilogue = Epilogue {
+        bias,
+        ..Epilogue::NONE
+    };
+    run("linear", x, weight, epilogue)
+}
+
+/// As [`linear`], and what becomes of the product in the same pass.
+pub fn linear_with(x: &Tensor, weight: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+    run("linear_with", x, weight, epilogue)
+}
+
+fn run(op: &'static str, x: &Tensor, weight: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+    let (batch, outputs, inputs) = sizes(op, x, weight, epilogue.bias)?;
     let dims = || batch.iter().copied().chain([outputs]);
     let too_large = || Error::TooLarge {
         op,
@@ -42,14 +73,15 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     let shape = shape.ok_or_else(too_large)?;
     let rows = Shape::new(batch).and_then(|batch| batch.checked_count());
     let rows = rows.ok_or_else(too_large)?;
+    epilogue.check(op, x, shape, outputs)?;
     // All rows are one matrix: there is nothing that tells one batch axis from another.
     let flat = x.reshape(&[rows, inputs])?;
     let turned = weight.transpose(0, 1)?;
     let product = Product {
         a: (&flat, *flat.layout()),
         b: (&turned, *turned.layout()),
-        bias,
-        blend: Blend::NONE,
+        epilogue,
+        in_place: false,
     };
     on_stream(x.device(), |stream| product.run(op, stream, shape))
 }
@@ -83,51 +115,11 @@ pub(super) fn sizes<'a>(
     Ok((batch, outputs, inputs))
 }
 
-fn reference(dtype: DType, x: &[Array]) -> Expected {
-    let (outputs, inputs) = (x[1].dims[0], x[1].dims[1]);
-    let mut flat = x[0].clone();
-    let mut dims = x[0].dims.clone();
-    let last = dims.len() - 1;
-    flat.dims = vec![dims[..last].iter().product(), inputs];
-    dims[last] = outputs;
-    let turned = Array::from_fn(&[inputs, outputs], |i| x[1].at(&[i[1], i[0]]));
-    let mut expected = expected(dtype, &flat, &turned, x.get(2));
-    expected.array.dims = dims;
-    expected
-}
-
-fn cases(cases: &mut Cases) {
-    let dtype = cases.dtype();
-    for (dims, outputs) in [
-        (&[7][..], 5),
-        (&[1, 1], 1),
-        (&[5, 17], 33),
-        (&[2, 3, 65], 40),
-        (&[32, 96], 200),
-        (&[1, 200], 70),
-        (&[9, 1096], 24),
-        (&[150, 48], 150),
-        (&[4, 0], 3),
-        (&[0, 4], 3),
-        (&[3, 4], 0),
-    ] {
-        let inputs = dims[dims.len() - 1];
-        for bias in [false, true] {
-            let mut tensors = vec![
-                cases.input(dims, -1.0, 1.0),
-                cases.input(&[outputs, inputs], -1.0, 1.0),
-            ];
-            if bias {
-                tensors.push(cases.input(&[outputs], -1.0, 1.0));
-            }
-            let run = |x: &[Tensor]| linear(&x[0], &x[1], x.get(2));
-            let label = format!("{dims:?} to {outputs}, bias {bias}");
-            cases.add(label, tensors, run, move |x| reference(dtype, x));
-        }
-    }
-}
-
-fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
+fn bench(
+    dtype: DType,
+    dims: &[usize],
+    run: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
+) -> Option<Bench> {
     let &[ref outer @ .., m, n, k] = dims else {
         return None;
     };
@@ -135,7 +127,7 @@ fn bench(dtype: DType, dims: &[usize]) -> Option<Bench> {
     Some(Bench {
         dims: dims.to_vec(),
         inputs: vec![(dtype, [outer, &[m, k]].concat()), (dtype, vec![n, k])],
-        run: Box::new(|x| linear(&x[0], &x[1], None)),
+        run: Box::new(run),
         bytes: ((rows * k + n * k + rows * n) * dtype.size()) as u64,
         flops: (2 * rows * n * k) as u64,
     })
@@ -168,5 +160,44 @@ mod tests {
         assert_eq!(text, "linear: bias has shape [3], expected [4]");
         let text = error(&[], &[4, 3], None);
         assert_eq!(text, "linear: x has shape [], expected […, 3]");
+    }
+
+    #[test]
+    fn an_epilogue_that_does_not_fit_is_named() {
+        let tensor = |dims: &[usize]| {
+            let values = vec![1.0f32; dims.iter().product()];
+            Tensor::from_slice(&values, dims, Device::cpu()).unwrap()
+        };
+        let (three, odd) = (tensor(&[3]), tensor(&[2, 3]));
+        let error = |epilogue: Epilogue<'_>| {
+            let result = linear_with(&tensor(&[2, 3]), &tensor(&[4, 3]), epilogue);
+            result.unwrap_err().to_string()
+        };
+        let none = Epilogue::NONE;
+        let bias = Some(&three);
+        assert_eq!(
+            error(Epilogue { bias, ..none }),
+            "linear_with: bias has shape [3], expected [4]"
+        );
+        let added = Some((1.0, &odd));
+        assert_eq!(
+            error(Epilogue { added, ..none }),
+            "linear_with: shapes [2, 3] and [2, 4] do not broadcast one to the other"
+        );
+        let dtype = Some(DType::F16);
+        let text = error(Epilogue {
+            added,
+            dtype,
+            ..none
+        });
+        assert_eq!(
+            text,
+            "linear_with: what is added has dtype f32, expected f16"
+        );
+        let dtype = Some(DType::I64);
+        assert_eq!(
+            error(Epilogue { dtype, ..none }),
+            "linear_with: the result's element type is i64, expected f32, f16, bf16"
+        );
     }
 }

@@ -3,10 +3,8 @@
 mod cases;
 
 use super::{
-    check, grouped_linear, index,
-    linear::sizes,
-    matmul::{Blend, Product},
-    on_stream, or_contiguous_copy, or_copy, runs_source, submit,
+    Epilogue, check, grouped_linear, index, linear::sizes, matmul::Product, on_stream,
+    or_contiguous_copy, or_copy, runs_source, submit,
 };
 use crate::{
     DType, Error, MAX_RANK, Result, Shape, Tensor, kernels,
@@ -101,8 +99,7 @@ pub fn lora_linear(
         let out = match runs_source(stream.device()) && rows > 0 && outputs > 0 {
             true if few => layer.fused(op, stream, None)?,
             true if layer.index.is_some() => {
-                let parts = (layer.x, layer.weight, layer.bias);
-                let base = turned_product(op, stream, parts, Blend::NONE)?;
+                let base = layer.base(op, stream)?;
                 layer.fused(op, stream, Some(&base))?
             }
             _ => layer.composed(op, stream)?,
@@ -162,43 +159,52 @@ impl Layer<'_> {
         Ok(out)
     }
 
+    /// The layer without its adapters.
+    fn base(&self, op: &'static str, stream: &Stream) -> Result<Tensor> {
+        let epilogue = Epilogue {
+            bias: self.bias,
+            ..Epilogue::NONE
+        };
+        turned_product(op, stream, (self.x, self.weight), epilogue, false)
+    }
+
     /// One product after another, the last added to what is there.
     fn composed(&self, op: &'static str, stream: &Stream) -> Result<Tensor> {
-        let dtype = self.x.dtype();
-        let base = turned_product(op, stream, (self.x, self.weight, self.bias), Blend::NONE)?;
+        let base = self.base(op, stream)?;
         if base.count() == 0 {
             return Ok(base);
         }
-        let blend = Blend {
-            alpha: self.scale,
+        let more = Epilogue {
+            scale: self.scale.into(),
             added: Some((1.0, &base)),
-            in_place: true,
+            ..Epilogue::NONE
         };
         let Some(index) = self.index else {
             let [a, b] = [self.a, self.b].map(|x| x.reshape(&x.dims()[1..]));
-            let inner = turned_product(op, stream, (self.x, &a?, None), Blend::NONE)?;
-            return turned_product(op, stream, (&inner, &b?, None), blend);
+            let inner = turned_product(op, stream, (self.x, &a?), Epilogue::NONE, false)?;
+            return turned_product(op, stream, (&inner, &b?), more, true);
         };
-        debug_assert_eq!(dtype, base.dtype());
-        let inner = grouped_linear::run(op, stream, [self.x, self.a, index], Blend::NONE)?;
-        grouped_linear::run(op, stream, [&inner, self.b, index], blend)
+        let down = ([self.x, self.a, index], Epilogue::NONE, false);
+        let inner = grouped_linear::run(op, stream, down)?;
+        grouped_linear::run(op, stream, ([&inner, self.b, index], more, true))
     }
 }
 
-/// `x·weightᵀ + bias`, and what becomes of it.
+/// `x·weightᵀ`, and what becomes of it, in the place of what is added if it may be.
 fn turned_product(
     op: &'static str,
     stream: &Stream,
-    (x, weight, bias): (&Tensor, &Tensor, Option<&Tensor>),
-    blend: Blend<'_>,
+    (x, weight): (&Tensor, &Tensor),
+    epilogue: Epilogue<'_>,
+    in_place: bool,
 ) -> Result<Tensor> {
     let turned = weight.transpose(0, 1)?;
     let shape = shape_of(op, x.dtype(), &[x.dims()[0], weight.dims()[0]])?;
     let product = Product {
         a: (x, *x.layout()),
         b: (&turned, *turned.layout()),
-        bias,
-        blend,
+        epilogue,
+        in_place,
     };
     product.run(op, stream, shape)
 }

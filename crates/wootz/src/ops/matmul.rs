@@ -1,8 +1,8 @@
 //! `matmul`: the matrix product, over batches that broadcast.
 
-use super::{check, copy, on_stream, or_contiguous_copy, runs_source, submit};
+use super::{Epilogue, check, on_stream, runs_source, submit};
 use crate::{
-    DType, Error, Layout, MAX_RANK, Result, Shape, Tensor,
+    Activation, DType, Error, Layout, MAX_RANK, Result, Shape, Tensor,
     case::{Cases, Expected},
     cpu::{gemm, simd::Level},
     kernels,
@@ -36,6 +36,8 @@ const BATCH: usize = MAX_RANK - 2;
 struct Params {
     kernel: u32,
     element: u32,
+    result: u32,
+    activation: u32,
     bias: u32,
     rank: u32,
     /// m, n, k.
@@ -52,90 +54,29 @@ struct Params {
 pub(super) struct Product<'a> {
     pub a: (&'a Tensor, Layout),
     pub b: (&'a Tensor, Layout),
-    pub bias: Option<&'a Tensor>,
-    pub blend: Blend<'a>,
-}
-
-/// What becomes of a product: `alpha` times it, and `beta` times what is added.
-#[derive(Clone, Copy)]
-pub(super) struct Blend<'a> {
-    pub alpha: f32,
-    /// Broadcasts to the result. A factor of zero adds nothing, whatever is there.
-    pub added: Option<(f32, &'a Tensor)>,
+    pub epilogue: Epilogue<'a>,
     /// Whether what is added is of the result's shape, contiguous and nobody else's, so that the
     /// result may take its place.
     pub in_place: bool,
 }
 
-impl Blend<'_> {
-    /// The product alone.
-    pub(super) const NONE: Blend<'static> = Blend {
-        alpha: 1.0,
-        added: None,
-        in_place: false,
-    };
-
-    /// The factor of what is added.
-    pub(super) fn beta(&self) -> f32 {
-        self.added.map_or(0.0, |(beta, _)| beta)
-    }
-
-    /// The result before the product: with what is added, where the product's kernel adds to it.
-    pub(super) fn output(
-        &self,
-        op: &'static str,
-        stream: &Stream,
-        dtype: DType,
-        shape: Shape,
-    ) -> Result<Tensor> {
-        match self.added.filter(|_| !runs_source(stream.device())) {
-            Some((_, added)) if self.in_place => Ok(added.clone()),
-            Some((_, added)) => copy(&added.broadcast_to(shape.dims())?),
-            None => Tensor::output(op, stream, dtype, shape),
-        }
-    }
-
-    /// Writes what an output of [`Blend::output`] becomes.
-    #[inline(always)]
-    pub(super) fn write<'p>(&self, plan: Plan<'p>, out: &'p Tensor) -> Plan<'p> {
-        match self.added {
-            Some(_) => plan.update(out.buffer(), out.byte_offset()),
-            None => plan.write(out.buffer(), out.byte_offset()),
-        }
-    }
-
-    /// What becomes of the product `x`, where its kernel leaves that to another.
-    pub(super) fn of(&self, op: &'static str, stream: &Stream, x: Tensor) -> Result<Tensor> {
-        if self.alpha == 1.0 && self.added.is_none() {
-            return Ok(x);
-        }
-        let out = Tensor::output(op, stream, x.dtype(), x.shape())?;
-        let (beta, added) = self.added.unwrap_or((0.0, &x));
-        let layout = added.layout().broadcast_to(x.shape());
-        let layouts = [*x.layout(), layout.unwrap_or_else(|| *x.layout())];
-        let numbers = kernels::Numbers {
-            floats: [self.alpha, beta],
-            ..Default::default()
-        };
-        let plan = kernels::pointwise("Blend", [&x, added], layouts, &out, numbers);
-        // SAFETY: each layout lies inside its tensor and has the shape of `out`.
-        unsafe { submit(stream, &plan)? };
-        drop(plan);
-        Ok(out)
-    }
-}
-
 /// The matrix product of the last two axes; axes before them are a batch and broadcast. A tensor
 /// with one axis is a row on the left and a column on the right, and the result lacks that axis.
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    product("matmul", (a, b), Blend::NONE)
+    product("matmul", (a, b), Epilogue::NONE)
+}
+
+/// As [`matmul`], and what becomes of the product in the same pass. The bias has a value for each
+/// column of `b`.
+pub fn matmul_with(a: &Tensor, b: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+    product("matmul_with", (a, b), epilogue)
 }
 
 /// The product of `a` and `b` for `op`, and what becomes of it.
 pub(super) fn product(
     op: &'static str,
     (a, b): (&Tensor, &Tensor),
-    blend: Blend<'_>,
+    epilogue: Epilogue<'_>,
 ) -> Result<Tensor> {
     check::dtype(op, "a", a, DType::FLOATS)?;
     check::same_dtype(op, &[("a", a), ("b", b)])?;
@@ -172,8 +113,8 @@ pub(super) fn product(
     let product = Product {
         a: (left, spread(left, m, k)?),
         b: (right, spread(right, k, n)?),
-        bias: None,
-        blend,
+        epilogue,
+        in_place: false,
     };
     let matrix: &[usize] = match (a.rank(), b.rank()) {
         (1, 1) => &[],
@@ -182,16 +123,7 @@ pub(super) fn product(
         _ => &[m, n],
     };
     let shape = with_matrix(&batch, matrix).ok_or_else(mismatch)?;
-    if let Some((_, added)) = blend.added
-        && added.layout().broadcast_to(shape).is_none()
-    {
-        return Err(Error::Shapes {
-            op,
-            left: added.shape(),
-            right: shape,
-            verb: "broadcast one to the other",
-        });
-    }
+    epilogue.check(op, a, shape, n)?;
     on_stream(a.device(), |stream| product.run(op, stream, shape))
 }
 
@@ -213,7 +145,8 @@ fn with_matrix(batch: &Shape, matrix: &[usize]) -> Option<Shape> {
 impl Product<'_> {
     /// Computes the product into a new tensor of `shape`.
     pub(super) fn run(&self, op: &'static str, stream: &Stream, shape: Shape) -> Result<Tensor> {
-        let out = self.blend.output(op, stream, self.a.0.dtype(), shape)?;
+        let (epilogue, dtype) = (&self.epilogue, self.a.0.dtype());
+        let out = epilogue.output(op, stream, dtype, shape, self.in_place)?;
         if out.count() == 0 {
             return Ok(out);
         }
@@ -221,8 +154,11 @@ impl Product<'_> {
             return Ok(out);
         }
         if runs_source(stream.device()) {
-            self.run_source(stream, &out)?;
-            return self.blend.of(op, stream, out);
+            let matrices = self.matrices(&out);
+            epilogue.with_source(shape, matrices, |epilogue| {
+                self.run_source(op, stream, epilogue, &out)
+            })?;
+            return Ok(out);
         }
         let params = self.params(out.dtype());
         let (_, blocking) = params.problem();
@@ -242,6 +178,13 @@ impl Product<'_> {
         Ok(out)
     }
 
+    /// The result as `[batch, rows, columns]`.
+    fn matrices(&self, out: &Tensor) -> [usize; 3] {
+        let rank = self.a.1.rank() - 2;
+        let (rows, columns) = (self.a.1.dims()[rank], self.b.1.dims()[rank + 1]);
+        [out.count() / (rows * columns), rows, columns]
+    }
+
     /// Lays B out in panels.
     fn pack(
         &self,
@@ -251,7 +194,7 @@ impl Product<'_> {
         packed: &Buffer,
     ) -> Result<()> {
         let ((a, _), (b, _)) = (&self.a, &self.b);
-        let bias = self.bias.unwrap_or(b);
+        let bias = self.epilogue.bias.unwrap_or(b);
         let kernel = native("matmul_pack", pack);
         let plan = Plan::new(kernel, Grid::units(blocking.pack_units), params)
             .read(a.buffer(), a.byte_offset())
@@ -273,7 +216,7 @@ impl Product<'_> {
         out: &Tensor,
     ) -> Result<()> {
         let ((a, _), (b, _)) = (&self.a, &self.b);
-        let bias = self.bias.unwrap_or(b);
+        let bias = self.epilogue.bias.unwrap_or(b);
         let [m, n, k] = params.sizes;
         let matrices = out.count() as u64 / (m * n);
         let values = (m * k + k * n + m * n).saturating_mul(matrices);
@@ -288,7 +231,7 @@ impl Product<'_> {
         plan.bind(b.buffer(), b.byte_offset(), Access::Read);
         plan.bind(bias.buffer(), bias.byte_offset(), Access::Read);
         plan.bind(panels, start, Access::Read);
-        let access = match self.blend.added {
+        let access = match self.epilogue.added {
             Some(_) => Access::Update,
             None => Access::Write,
         };
@@ -298,9 +241,42 @@ impl Product<'_> {
     }
 
     /// The same on a device that runs kernels in source form, into `out`, which is not empty.
-    fn run_source(&self, stream: &Stream, out: &Tensor) -> Result<()> {
-        let mut copied = None;
-        let bias = or_contiguous_copy(self.bias, &mut copied)?;
+    fn run_source(
+        &self,
+        op: &'static str,
+        stream: &Stream,
+        epilogue: &kernels::Epilogue<'_>,
+        out: &Tensor,
+    ) -> Result<()> {
+        if epilogue.is_plain() && out.dtype() == self.a.0.dtype() {
+            return self.run_plain(stream, epilogue.bias, out);
+        }
+        // The product, as sums where the result has more digits than the factors.
+        let ((a, left), (b, right)) = (&self.a, &self.b);
+        let [_, rows, columns] = self.matrices(out);
+        if out.dtype() == a.dtype() {
+            let bare = Tensor::output(op, stream, a.dtype(), out.shape())?;
+            self.run_plain(stream, None, &bare)?;
+            let sums = (bare.buffer(), bare.byte_offset(), bare.dtype());
+            let plan = kernels::finish(epilogue, sums, a, [1, rows, columns], out);
+            // SAFETY: `bare` is contiguous, and both have the shape of `out`, which what is added
+            // was broadcast to.
+            return unsafe { submit(stream, &plan) };
+        }
+        let product = kernels::Product::new((a, left), (b, right), None, out);
+        let sums = stream.allocate(product.room())?;
+        let parts = [product.parts(), rows, columns];
+        // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out` has as
+        // well; there is room for each part's sums.
+        unsafe {
+            submit(stream, &product.plan(Some(&sums)))?;
+            let sums = (&sums, 0, DType::F32);
+            submit(stream, &kernels::finish(epilogue, sums, a, parts, out))
+        }
+    }
+
+    /// The product and its bias alone, into an `out` of the factors' type.
+    fn run_plain(&self, stream: &Stream, bias: Option<&Tensor>, out: &Tensor) -> Result<()> {
         let ((a, left), (b, right)) = (&self.a, &self.b);
         let caps = stream.device().caps();
         let thin = kernels::thin::plan(caps, (a, left), (b, right), bias, out);
@@ -311,7 +287,7 @@ impl Product<'_> {
             return unsafe { submit(stream, &plan) };
         }
         let product = kernels::Product::new((a, left), (b, right), bias, out);
-        let sums = product.sums().map(|bytes| stream.allocate(bytes));
+        let sums = (product.parts() > 1).then(|| stream.allocate(product.room()));
         let sums = sums.transpose()?;
         // SAFETY: as above; there is room for each part's sums.
         unsafe {
@@ -325,31 +301,35 @@ impl Product<'_> {
 
     /// Lets a vendor's library compute the product, where that is the way to take.
     fn vendor(&self, op: &'static str, stream: &Stream, out: &Tensor) -> Result<bool> {
-        let ((a, left), (b, right), Blend { alpha, added, .. }) = (&self.a, &self.b, self.blend);
+        let ((a, left), (b, right), Epilogue { scale, added, .. }) =
+            (&self.a, &self.b, self.epilogue);
         // On the CPU what is added is in the result already.
         let added = added.map(|(beta, added)| match runs_source(stream.device()) {
-            true => (beta, added),
-            false => (beta, out),
+            true => (beta as f32, added),
+            false => (beta as f32, out),
         });
-        if added.is_some_and(|(_, x)| x.shape() != out.shape() || !x.layout().is_contiguous()) {
+        let plain = self.epilogue.activation == Activation::None && out.dtype() == a.dtype();
+        if !plain
+            || added.is_some_and(|(_, x)| x.shape() != out.shape() || !x.layout().is_contiguous())
+        {
             return Ok(false);
         }
         let product = vendor::Product {
             a: (a, left),
             b: (b, right),
-            bias: self.bias,
-            alpha,
+            bias: self.epilogue.bias,
+            alpha: scale as f32,
             added,
             out,
         };
         vendor::take(op, stream, &product)
     }
 
-    fn params(&self, dtype: DType) -> Params {
+    fn params(&self, result: DType) -> Params {
         let (a, b) = (&self.a.1, &self.b.1);
         let rank = a.rank() - 2;
         let (m, k, n) = (a.dims()[rank], a.dims()[rank + 1], b.dims()[rank + 1]);
-        let element = element(dtype);
+        let element = element(self.a.0.dtype());
         let pair = |layout: &Layout| {
             [
                 layout.strides()[rank] as i64,
@@ -359,16 +339,19 @@ impl Product<'_> {
         let mut params = Params {
             kernel: gemm::Kernel::best(element, Level::current()).index() as u32,
             element: element as u32,
-            bias: u32::from(self.bias.is_some()),
+            result: self::element(result) as u32,
+            activation: self.epilogue.activation as u32,
+            bias: u32::from(self.epilogue.bias.is_some()),
             rank: rank as u32,
             sizes: [m as u64, n as u64, k as u64],
             strides: [pair(a), pair(b), [n as i64, 1]],
             bias_stride: self
+                .epilogue
                 .bias
                 .map_or(0, |bias| bias.layout().strides()[0] as i64),
             axes: [gemm::Axis::default(); BATCH],
-            alpha: self.blend.alpha,
-            beta: self.blend.beta(),
+            alpha: self.epilogue.scale as f32,
+            beta: self.epilogue.beta(),
         };
         let mut c = (m * n) as isize;
         for axis in (0..rank).rev() {
@@ -399,7 +382,9 @@ impl Params {
             c: strides(self.strides[2]),
             batch: gemm::Batch::new(&self.axes[..self.rank as usize]).unwrap_or_default(),
             bias: (self.bias != 0).then_some(self.bias_stride as isize),
+            result: gemm::Element::ALL[self.result as usize],
             alpha: self.alpha,
+            activation: Activation::ALL[self.activation as usize],
             beta: self.beta,
             ..gemm::Problem::plain(element, m, n, k)
         };

@@ -132,6 +132,11 @@ impl<'a> Work<'a> {
         matrix.wrapping_offset(elements * self.element_size as isize)
     }
 
+    /// The address so many elements of C on.
+    pub(super) fn c(&self, c: *mut u8, elements: isize) -> *mut u8 {
+        c.wrapping_offset(elements * self.problem.result.size() as isize)
+    }
+
     fn layout(&self, group: usize) -> Layout {
         Layout {
             level: self.blocking.kernel.level,
@@ -234,7 +239,7 @@ impl<'a> Work<'a> {
         let block = Block {
             a: self.buffers.a.wrapping_offset(offset.a * size),
             b: self.buffers.b.wrapping_offset(offset.b * size),
-            c: self.buffers.c.wrapping_offset(offset.c * size),
+            c: self.c(self.buffers.c, offset.c),
             b_index,
             row_panels: Cut::new(rows.len(), kernel.row_quantum, kernel.max_rows()),
             rows,
@@ -401,7 +406,11 @@ impl<'a> Work<'a> {
             index * blocking.kernel.max_columns(),
         );
         let row_count = rows.len().min(self.problem.m - row);
-        let c = self.at(block.c, self.problem.c, row, column).cast_mut();
+        let Strides {
+            row: down,
+            column: across,
+        } = self.problem.c;
+        let c = self.c(block.c, row as isize * down + column as isize * across);
         let run = blocking
             .kernel
             .tile(rows.len(), columns, blocking.a != Source::Raw);

@@ -1,11 +1,18 @@
-//! From a tile's sums to C: scaling, bias, what C held before, rounding, and where it goes.
+//! From a tile's sums to C: scaling, bias, activation, what C held before, rounding, and where it
+//! goes.
 
 use half::{bf16, f16};
 use std::marker::PhantomData;
 
 use super::problem::{Element, Problem};
 use super::transpose::transpose;
-use crate::cpu::simd::{Float, Job, Level, Simd};
+use crate::{
+    Activation,
+    cpu::{
+        math::{self, rough},
+        simd::{Float, Job, Level, Simd},
+    },
+};
 
 /// The bias of a line of C.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +38,7 @@ struct Lines {
     step: isize,
     bias: Bias,
     alpha: f32,
+    activation: Activation,
     beta: f32,
 }
 
@@ -52,10 +60,11 @@ pub(super) struct Sums {
 
 /// Whether sums may be written straight into C: nothing is left to do to them.
 pub(super) fn direct(problem: &Problem) -> bool {
-    problem.element == Element::F32
+    problem.result == Element::F32
         && problem.c.column == 1
         && problem.c.row >= 0
         && problem.alpha == 1.0
+        && problem.activation == Activation::None
         && problem.beta == 0.0
         && problem.bias.is_none()
 }
@@ -106,17 +115,41 @@ pub(super) unsafe fn finish(level: Level, problem: &Problem, swapped: bool, sums
             Some(stride) => Bias::Across(sums.bias, stride),
         },
         alpha: problem.alpha,
+        activation: problem.activation,
         beta: problem.beta,
     };
-    match problem.element {
-        Element::F32 => level.dispatch(Write::<f32>(lines, PhantomData)),
-        Element::F16 => level.dispatch(Write::<f16>(lines, PhantomData)),
-        Element::Bf16 => level.dispatch(Write::<bf16>(lines, PhantomData)),
+    match problem.result {
+        Element::F32 => write::<f32>(level, problem.element, lines),
+        Element::F16 => write::<f16>(level, problem.element, lines),
+        Element::Bf16 => write::<bf16>(level, problem.element, lines),
     }
 }
 
-/// Writes lines whose elements are of type `T`.
-struct Write<T>(Lines, PhantomData<T>);
+fn write<T: Float>(level: Level, bias: Element, lines: Lines) {
+    match bias {
+        Element::F32 => level.dispatch(Write::<T, f32>(lines, PhantomData)),
+        Element::F16 => level.dispatch(Write::<T, f16>(lines, PhantomData)),
+        Element::Bf16 => level.dispatch(Write::<T, bf16>(lines, PhantomData)),
+    }
+}
+
+/// Writes lines whose elements are of type `T`, with a bias of elements of `B`.
+struct Write<T, B>(Lines, PhantomData<(T, B)>);
+
+/// The activation of each lane, of sums that will be rounded to `T`.
+#[inline(always)]
+fn activated<S: Simd, T: Float>(s: S, activation: Activation, x: S::F32) -> S::F32 {
+    match (activation, T::COARSE) {
+        (Activation::None, _) => x,
+        (Activation::Relu, _) => math::relu(s, x),
+        (Activation::Gelu, false) => math::gelu(s, x),
+        (Activation::Gelu, true) => rough::gelu(s, x),
+        (Activation::GeluTanh, false) => math::gelu_tanh(s, x),
+        (Activation::GeluTanh, true) => rough::gelu_tanh(s, x),
+        (Activation::Silu, false) => math::silu(s, x),
+        (Activation::Silu, true) => rough::silu(s, x),
+    }
+}
 
 /// Up to a vector's worth of elements that lie `step` apart.
 ///
@@ -163,14 +196,15 @@ unsafe fn scatter<S: Simd, T: Float>(s: S, x: S::F32, to: *mut T, step: isize, c
     }
 }
 
-impl<T: Float> Job for Write<T> {
+impl<T: Float, B: Float> Job for Write<T, B> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for i in 0..self.0.count {
-            // SAFETY: `finish`'s caller vouches for every line, with elements of `T`.
-            unsafe { line::<S, T>(s, &self.0, i) };
+            // SAFETY: `finish`'s caller vouches for every line, with elements of `T` and a bias of
+            // elements of `B`.
+            unsafe { line::<S, T, B>(s, &self.0, i) };
         }
     }
 }
@@ -178,7 +212,7 @@ impl<T: Float> Job for Write<T> {
 /// # Safety
 /// Line `i` is there, of C, of the sums and of the bias.
 #[inline(always)]
-unsafe fn line<S: Simd, T: Float>(s: S, lines: &Lines, i: usize) {
+unsafe fn line<S: Simd, T: Float, B: Float>(s: S, lines: &Lines, i: usize) {
     let (length, step) = (lines.length, lines.step);
     let from = lines.sums.wrapping_add(i * lines.sums_row);
     let to = lines.c.cast::<T>();
@@ -192,19 +226,20 @@ unsafe fn line<S: Simd, T: Float>(s: S, lines: &Lines, i: usize) {
             if lines.alpha != 1.0 {
                 x = s.mul(x, s.splat(lines.alpha));
             }
-            if lines.beta != 0.0 {
-                x = s.fma(gather(s, c, step, count), s.splat(lines.beta), x);
-            }
             match lines.bias {
                 Bias::None => {}
                 Bias::Across(bias, stride) => {
-                    let bias = bias.cast::<T>().wrapping_offset(i as isize * stride);
+                    let bias = bias.cast::<B>().wrapping_offset(i as isize * stride);
                     x = s.add(x, s.splat(bias.read().to_f32()));
                 }
                 Bias::Along(bias, stride) => {
-                    let bias = bias.cast::<T>().wrapping_offset(first as isize * stride);
+                    let bias = bias.cast::<B>().wrapping_offset(first as isize * stride);
                     x = s.add(x, gather(s, bias, stride, count));
                 }
+            }
+            x = activated::<S, T>(s, lines.activation, x);
+            if lines.beta != 0.0 {
+                x = s.fma(gather(s, c, step, count), s.splat(lines.beta), x);
             }
             scatter(s, x, c, step, count);
         }

@@ -15,7 +15,7 @@
 //!         └ tile        sums in registers, one step of k after another
 //! ```
 //!
-//! Sums are f32 in an order that the shape fixes, and are rounded to the element once at the end.
+//! Sums are f32 in an order that the shape fixes, and are rounded to C's element once at the end.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

@@ -1,4 +1,7 @@
-//! What a product is, as plain data: sizes, strides, element and scaling; and where its bytes are.
+//! What a product is, as plain data: sizes, strides, elements and what becomes of sums; and where
+//! its bytes are.
+
+use crate::Activation;
 
 /// The element of the operands and of the result. Sums are always kept in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -143,11 +146,14 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// C = alpha·A·B + beta·C + bias for each matrix of a batch, A being m×k, B k×n and C m×n.
+/// C = activation(alpha·A·B + bias) + beta·C for each matrix of a batch, A being m×k, B k×n and C
+/// m×n.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Problem<'a> {
-    /// Element of A, B, C and the bias.
+    /// Element of A, B and the bias.
     pub element: Element,
+    /// Element of C.
+    pub result: Element,
     /// Rows of A and C.
     pub m: usize,
     /// Columns of B and C.
@@ -164,6 +170,8 @@ pub struct Problem<'a> {
     pub batch: Batch<'a>,
     /// Factor of the product.
     pub alpha: f32,
+    /// What becomes of each sum, with its bias.
+    pub activation: Activation,
     /// Factor of what C holds before. At zero C is not read, so it may be uninitialized.
     pub beta: f32,
     /// Distance between neighbours of the bias, one value for each column of C; `None` for no bias.
@@ -175,6 +183,7 @@ impl<'a> Problem<'a> {
     pub fn plain(element: Element, m: usize, n: usize, k: usize) -> Problem<'a> {
         Problem {
             element,
+            result: element,
             m,
             n,
             k,
@@ -183,6 +192,7 @@ impl<'a> Problem<'a> {
             c: Strides::rows(n),
             batch: Batch::default(),
             alpha: 1.0,
+            activation: Activation::None,
             beta: 0.0,
             bias: None,
         }

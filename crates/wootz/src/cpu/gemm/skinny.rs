@@ -152,13 +152,15 @@ impl Work<'_> {
                 by_rows!(Dots: 1 [1, 8] 2 [4, 2] 3 [6, 1] 4 [6, 1] 5 [2, 2] 6 [2, 2] 7 [3, 1] 8 [3, 1])
             }
         }
-        let c = whole(self.buffers.c, offset.c);
         let sums = Sums {
             from: block.sums,
             row: block.count,
             rows: problem.m,
             columns: block.count,
-            c: self.at(c, problem.c, 0, columns.start).cast_mut(),
+            c: self.c(
+                self.buffers.c,
+                offset.c + columns.start as isize * problem.c.column,
+            ),
             bias: self.bias(if blocking.swapped { 0 } else { columns.start }),
             turned: scratch.wrapping_add(blocking.scratch.turned).cast(),
         };

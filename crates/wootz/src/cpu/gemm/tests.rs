@@ -4,6 +4,7 @@ use half::{bf16, f16};
 use proptest::prelude::*;
 
 use super::*;
+use crate::Activation;
 
 /// A matrix, or a batch of them, in memory of its own, with guard values around every element.
 #[derive(Clone)]
@@ -100,7 +101,7 @@ impl<'a> Case<'a> {
             axes,
             a: Memory::new(element, &a, f32::NAN),
             b: Memory::new(element, &b, f32::NAN),
-            c: Memory::new(element, &c, GUARD),
+            c: Memory::new(problem.result, &c, GUARD),
             bias: Memory::new(element, &[(n, problem.bias.unwrap_or(0))], f32::NAN),
         };
         let mut state = (m * 31 + n * 17 + k) as u64 | 1;
@@ -175,6 +176,7 @@ impl<'a> Case<'a> {
             n,
             k,
             alpha,
+            activation,
             beta,
             ..
         } = self.problem;
@@ -202,17 +204,22 @@ impl<'a> Case<'a> {
                     (sum, size) = (sum + product, size + product.abs());
                 }
                 let at = c0 + i * self.problem.c.row + j * self.problem.c.column;
-                let mut terms = vec![f64::from(alpha) * sum];
+                let mut inner = f64::from(alpha) * sum;
                 let mut size = size * f64::from(alpha).abs();
-                if beta != 0.0 {
-                    terms.push(f64::from(beta) * f64::from(self.c.get(at)));
-                }
                 if let Some(stride) = self.problem.bias {
-                    terms.push(f64::from(self.bias.get(j * stride)));
+                    let bias = f64::from(self.bias.get(j * stride));
+                    (inner, size) = (inner + bias, size + bias.abs());
                 }
-                size += terms[1..].iter().map(|term| term.abs()).sum::<f64>();
-                let want: f64 = terms.iter().sum();
-                all.push((at, want, bound(self.problem.element, k, size, want)));
+                let mut want = activation.reference()(inner);
+                let coarse = self.problem.result == Element::Bf16;
+                let ulp = f64::from(f32::EPSILON) * want.abs().max(f64::from(f32::MIN_POSITIVE));
+                let own = activation.ulps(coarse, inner) * ulp;
+                size *= activation.slope();
+                if beta != 0.0 {
+                    let term = f64::from(beta) * f64::from(self.c.get(at));
+                    (want, size) = (want + term, size + term.abs());
+                }
+                all.push((at, want, own + bound(self.problem.result, k, size, want)));
             }
         });
         all
@@ -421,6 +428,28 @@ fn scaling_bias_and_what_was_there() {
                         alpha,
                         beta,
                         bias,
+                        ..Problem::plain(element, m, n, 18)
+                    };
+                    check_all(&Case::new(problem, &[]));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_and_results_of_other_types() {
+    for (element, result) in ELEMENTS.into_iter().flat_map(|x| ELEMENTS.map(|y| (x, y))) {
+        for activation in Activation::ALL {
+            for (m, n, beta) in [(21, 37, 0.0), (3, 530, 1.5), (530, 3, 0.0)] {
+                for c in [0, 1] {
+                    let problem = Problem {
+                        result,
+                        c: strides(c, m, n),
+                        alpha: 0.5,
+                        activation,
+                        beta,
+                        bias: Some(1),
                         ..Problem::plain(element, m, n, 18)
                     };
                     check_all(&Case::new(problem, &[]));
