@@ -6,6 +6,7 @@
 
 use wootz::cpu::simd::Level;
 use wootz::path::Path;
+use wootz::precision::Precision;
 use wootz::runtime::{Submission, crew};
 
 use crate::failure::Failure;
@@ -22,6 +23,7 @@ Environment:
   WOOTZ_CPU        instruction set on the CPU: portable, neon, avx2, avx512 [default: the widest]
   WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, graph, ring [default: graph]
   WOOTZ_PATH       matrix products by: auto, own, vendor [default: auto, which `wootz tune` measures]
+  WOOTZ_PRECISION  products of f32: f32, tf32 (less precise where that is faster) [default: f32]
   WOOTZ_LOG        path: which way products go, and why, to standard error
   WOOTZ_CUBLASLT   file of cuBLASLt, if it is not found
   WOOTZ_BLAS       file of a BLAS for the CPU, if it is not found
@@ -39,8 +41,9 @@ pub const SUBMISSIONS: &str =
 /// Refuses what the library would pass over in silence.
 pub fn check() -> Result<(), Failure> {
     crew::threads().map_err(|error| Failure::Input(error.to_string()))?;
-    check_submission()?;
-    check_path()?;
+    check_named(SUBMIT, "way to submit", Submission::NAMES)?;
+    check_named(Path::VARIABLE, "path", &Path::NAMES)?;
+    check_named(Precision::VARIABLE, "precision", &Precision::NAMES)?;
     let Some(name) = std::env::var_os(LEVEL) else {
         return Ok(());
     };
@@ -58,30 +61,17 @@ pub fn check() -> Result<(), Failure> {
     }
 }
 
-fn check_submission() -> Result<(), Failure> {
-    let Some(name) = std::env::var_os(SUBMIT) else {
+/// Refuses a variable that says none of these names.
+fn check_named<T>(variable: &str, what: &str, names: &[(&str, T)]) -> Result<(), Failure> {
+    let Some(name) = std::env::var_os(variable) else {
         return Ok(());
     };
     let name = name.to_string_lossy();
-    if Submission::named(&name).is_some() {
+    if names.iter().any(|(known, _)| *known == name) {
         return Ok(());
     }
-    let names = Submission::NAMES.iter().map(|(name, _)| *name);
-    let what = unknown("way to submit", &name, names);
-    Err(Failure::Input(format!("{SUBMIT}: {what}")))
-}
-
-fn check_path() -> Result<(), Failure> {
-    let Some(name) = std::env::var_os(Path::VARIABLE) else {
-        return Ok(());
-    };
-    let name = name.to_string_lossy();
-    if Path::named(&name).is_some() {
-        return Ok(());
-    }
-    let names = Path::NAMES.iter().map(|(name, _)| *name);
-    let what = unknown("path", &name, names);
-    Err(Failure::Input(format!("{}: {what}", Path::VARIABLE)))
+    let what = unknown(what, &name, names.iter().map(|(name, _)| *name));
+    Err(Failure::Input(format!("{variable}: {what}")))
 }
 
 /// One thread for each op, unless the user said otherwise.

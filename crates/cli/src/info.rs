@@ -6,7 +6,7 @@ use std::io::Write;
 use serde::Serialize;
 use wootz::cpu::simd::Level;
 use wootz::runtime::{Family, Residence, Submission};
-use wootz::{DType, Device, path, table, tuning, vendor};
+use wootz::{DType, Device, path, precision, table, tuning, vendor};
 
 use crate::args::Info;
 use crate::devices;
@@ -31,6 +31,8 @@ struct Row {
     vendor: Option<String>,
     /// How products choose between own kernels and the vendor's.
     path: &'static str,
+    /// How precise products of f32 are.
+    precision: &'static str,
     /// Kinds of products that were measured for that choice.
     tuned: usize,
     wootz: &'static str,
@@ -121,6 +123,7 @@ fn row(device: Device) -> Row {
         best: device == Device::best(),
         vendor: vendor::library(device).ok(),
         path: path::current().name(),
+        precision: precision::current().name(),
         tuned: tuned(device),
         wootz: env!("CARGO_PKG_VERSION"),
         submission: cuda
@@ -149,10 +152,14 @@ fn products(row: &Row, device: Device) -> String {
     let Row {
         device,
         path,
+        precision,
         tuned,
         ..
     } = row;
-    format!("Products on {device}: own kernels, {vendor}; path {path}, {tuned} kinds tuned")
+    format!(
+        "Products on {device}: own kernels, {vendor}; path {path}, {tuned} kinds tuned; \
+         {precision} for f32"
+    )
 }
 
 fn device_table(devices: &[Row]) -> Table {

@@ -8,6 +8,8 @@ pub struct TensorMap {
     pub binding: usize,
     /// Bytes of an element: 1, 2 or 4.
     pub element: u32,
+    /// Whether elements are `f32` that are rounded to tf32 on their way.
+    pub rounds: bool,
     /// Elements along each axis; first that along which they are neighbours.
     pub sizes: [u64; 3],
     /// Bytes from one element to the next along the other axes, in multiples of 16.

@@ -213,6 +213,7 @@ pub fn special_values(dtype: DType) -> Vec<f64> {
             f64::from(f32::MIN_POSITIVE),
             3.389_531_389_251_535e38,
         ),
+        DType::F8E4M3 => floats(0.001953125, 0.015625, 448.0),
         DType::I32 => {
             vec![
                 0.0,

@@ -177,6 +177,7 @@ fn half_spacing(dtype: DType, value: f64) -> f64 {
     let (smallest_normal, epsilon) = match dtype {
         DType::F32 | DType::BF16 => (f64::from(f32::MIN_POSITIVE), dtype.epsilon()),
         DType::F16 => (6.103515625e-5, dtype.epsilon()),
+        DType::F8E4M3 => (0.015625, dtype.epsilon()),
         _ => return 0.0,
     };
     let magnitude = value.abs().max(smallest_normal);

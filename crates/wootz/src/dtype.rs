@@ -1,5 +1,6 @@
 //! Element types.
 
+use crate::F8E4M3;
 use half::{bf16, f16};
 use std::fmt;
 
@@ -20,6 +21,8 @@ pub enum DType {
     I64,
     /// Byte; also truth values, as 0 and 1.
     U8,
+    /// 8-bit float, which is stored, moved, converted, and multiplied with scales: [`F8E4M3`].
+    F8E4M3,
 }
 
 impl DType {
@@ -32,8 +35,19 @@ impl DType {
         DType::U32,
         DType::I64,
         DType::U8,
+        DType::F8E4M3,
     ];
-    /// The floats.
+    /// Those that ops compute in.
+    pub const NUMBERS: &[DType] = &[
+        DType::F32,
+        DType::F16,
+        DType::BF16,
+        DType::I32,
+        DType::U32,
+        DType::I64,
+        DType::U8,
+    ];
+    /// The floats among them.
     pub const FLOATS: &[DType] = &[DType::F32, DType::F16, DType::BF16];
     /// The integers.
     pub const INTEGERS: &[DType] = &[DType::I32, DType::U32, DType::I64, DType::U8];
@@ -46,7 +60,7 @@ impl DType {
     /// Bytes of one element.
     pub const fn size(self) -> usize {
         match self {
-            DType::U8 => 1,
+            DType::U8 | DType::F8E4M3 => 1,
             DType::F16 | DType::BF16 => 2,
             DType::F32 | DType::I32 | DType::U32 => 4,
             DType::I64 => 8,
@@ -55,7 +69,7 @@ impl DType {
 
     /// Whether it is a float.
     pub const fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::F16 | DType::BF16)
+        matches!(self, DType::F32 | DType::F16 | DType::BF16 | DType::F8E4M3)
     }
 
     /// The name, as commands, files and messages write it.
@@ -68,6 +82,7 @@ impl DType {
             DType::U32 => "u32",
             DType::I64 => "i64",
             DType::U8 => "u8",
+            DType::F8E4M3 => "f8e4m3",
         }
     }
 
@@ -85,6 +100,7 @@ impl DType {
             DType::F32 => f32::EPSILON as f64,
             DType::F16 => 9.765625e-4,
             DType::BF16 => 7.8125e-3,
+            DType::F8E4M3 => 0.125,
             _ => 0.0,
         }
     }
@@ -149,6 +165,7 @@ elements! {
     u32, U32, f64::from, |value| value as u32;
     i64, I64, |value| value as f64, |value| value as i64;
     u8, U8, f64::from, |value| value as u8;
+    F8E4M3, F8E4M3, |x: F8E4M3| f64::from(x.to_f32()), |value| F8E4M3::from_f32(to_odd(value));
 }
 
 /// `value` as an `f32` whose last bit is set where something was lost: rounding that once more, to
@@ -169,10 +186,25 @@ fn to_odd(value: f64) -> f32 {
     f32::from_bits(near.to_bits().wrapping_add(step))
 }
 
-/// Calls `$body` with `$T` as the Rust type of `$dtype`: any of them, or the floats only.
+/// Calls `$body` with `$T` as the Rust type of `$dtype`.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! with_dtype {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::F8E4M3 => {
+                type $T = $crate::F8E4M3;
+                $body
+            }
+            dtype => $crate::with_number!(dtype, $T => $body),
+        }
+    };
+}
+
+/// The same of those that ops compute in.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! with_number {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
             $crate::DType::F32 => {
@@ -203,6 +235,7 @@ macro_rules! with_dtype {
                 type $T = u8;
                 $body
             }
+            $crate::DType::F8E4M3 => unreachable!("ops that compute refuse it"),
         }
     };
 }

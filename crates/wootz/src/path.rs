@@ -5,14 +5,8 @@
 //! [`Path::Auto`], a measured table decides, and where there is none, the library's own kernels do.
 //! `WOOTZ_LOG=path` tells, once for each kind of product, which way it went and why.
 
-use std::{
-    cell::Cell,
-    fmt,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU8, Ordering::Relaxed},
-    },
-};
+use crate::setting::{self, Setting};
+use std::{cell::Cell, fmt, sync::OnceLock};
 
 /// A way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,8 +31,7 @@ impl Path {
 
     /// The way of this name.
     pub fn named(name: &str) -> Option<Path> {
-        let found = Path::NAMES.iter().find(|(known, _)| *known == name);
-        found.map(|&(_, path)| path)
+        setting::named(&Path::NAMES, name)
     }
 
     /// The way's name.
@@ -53,47 +46,24 @@ impl fmt::Display for Path {
     }
 }
 
-/// The process's way; `UNKNOWN` until somebody asks.
-static PROCESS: AtomicU8 = AtomicU8::new(UNKNOWN);
-const UNKNOWN: u8 = u8::MAX;
-
 thread_local! {
     static THREAD: Cell<Option<Path>> = const { Cell::new(None) };
 }
+static PATH: Setting<Path> = Setting::new(Path::VARIABLE, &Path::NAMES, &THREAD);
 
 /// The way that this thread's products take.
 pub fn current() -> Path {
-    if let Some(path) = THREAD.get() {
-        return path;
-    }
-    let known = PROCESS.load(Relaxed);
-    if known != UNKNOWN {
-        return Path::NAMES[usize::from(known)].1;
-    }
-    let path = std::env::var(Path::VARIABLE).ok();
-    let path = path
-        .and_then(|name| Path::named(&name))
-        .unwrap_or(Path::Auto);
-    set(path);
-    path
+    PATH.current()
 }
 
 /// Sets the way for the process.
 pub fn set(path: Path) {
-    PROCESS.store(path as u8, Relaxed);
+    PATH.set(path);
 }
 
 /// Calls `f`, in which this thread's products take `path`.
 pub fn with<R>(path: Path, f: impl FnOnce() -> R) -> R {
-    /// Takes the thread's way back, on unwinding too.
-    struct Before(Option<Path>);
-    impl Drop for Before {
-        fn drop(&mut self) {
-            THREAD.set(self.0);
-        }
-    }
-    let _before = Before(THREAD.replace(Some(path)));
-    f()
+    PATH.with(path, f)
 }
 
 /// Whether `WOOTZ_LOG` asks for ways.

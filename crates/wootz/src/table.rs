@@ -192,6 +192,7 @@ static ROWS: &[&[Row]] = &[
     ops::einsum::ROWS,
     ops::grouped_linear::ROWS,
     ops::lora_linear::ROWS,
+    ops::scaled_matmul::ROWS,
 ];
 
 /// Every op.

@@ -1,7 +1,8 @@
 //! Matrix products of each of Hopper's own tiles, which no emulator runs, against the CPU's. All sums
-//! are whole numbers that every type holds.
+//! are whole numbers that every type holds, tf32 too.
 
 use half::bf16;
+use wootz::precision::{self, Precision};
 use wootz::{DType, Device, Tensor, ops};
 
 /// A Hopper device; its absence is said, because then nothing was checked.
@@ -59,12 +60,12 @@ const SHAPES: &[(&[usize], &[usize])] = &[
 fn each_tile_gives_what_the_cpu_gives() {
     let Some(device) = hopper() else { return };
     for (left, right) in SHAPES {
-        for (dtype, ways) in [(DType::BF16, 0..4), (DType::F16, 0..4)] {
-            for way in ways {
+        for dtype in [DType::BF16, DType::F16, DType::F32] {
+            for way in 0..4 {
                 let [got, want] = [device, Device::cpu()].map(|device| {
                     let a = matrices(left, way & 1 != 0, dtype, device);
                     let b = matrices(right, way & 2 != 0, dtype, device);
-                    let product = ops::matmul(&a, &b).unwrap();
+                    let product = precision::with(Precision::Tf32, || ops::matmul(&a, &b)).unwrap();
                     let product = ops::cast(&product, DType::F32).unwrap();
                     product.to_vec::<f32>().unwrap()
                 });
@@ -94,4 +95,119 @@ fn a_bias_is_added_to_rows_of_any_length() {
         });
         assert!(got == want, "{rows}×{inputs} to {outputs}");
     }
+}
+
+#[test]
+fn bits_are_lost_only_with_leave() {
+    let Some(device) = hopper() else { return };
+    // Past the 10 bits of tf32, and within those of f32.
+    let fine = 1.0 + 1.0 / 4096.0;
+    for turned in [false, true] {
+        let a = Tensor::from_slice(&[fine; 128 * 64], &[128, 64], device).unwrap();
+        let b = Tensor::from_slice(&[1.0f32; 64 * 64], &[64, 64], device).unwrap();
+        let b = if turned {
+            b.transpose(0, 1).unwrap()
+        } else {
+            b
+        };
+        for (precision, want) in [(Precision::Full, 64.0 * fine), (Precision::Tf32, 64.0)] {
+            let product = precision::with(precision, || ops::matmul(&a, &b)).unwrap();
+            let got = product.to_vec::<f32>().unwrap();
+            assert!(got.iter().all(|&x| x == want), "{precision}: {}", got[0]);
+        }
+    }
+}
+
+/// Powers of two, which no product is rounded by.
+fn scales(dims: &[usize], device: Device) -> Tensor {
+    let value = |i: usize| f32::exp2(((i * 2_654_435_761) >> 9) as u32 as f32 % 4.0 - 2.0);
+    let values: Vec<f32> = (0..dims.iter().product()).map(value).collect();
+    Tensor::from_slice(&values, dims, device).unwrap()
+}
+
+#[test]
+fn eight_bit_floats_are_scaled_as_the_cpu_scales_them() {
+    let Some(device) = hopper() else { return };
+    for [m, n, k] in [
+        [2040, 2040, 144],
+        [1000, 520, 1040],
+        [1544, 4104, 272],
+        [200, 72, 4112],
+        [64, 256, 128],
+        [40, 264, 520],
+        [7, 9, 48],
+    ] {
+        let [outer, inner] = [n, k].map(|size: usize| size.div_ceil(128));
+        let kinds: [[&[usize]; 2]; 4] = [
+            [&[], &[]],
+            [&[m, 1], &[1, n]],
+            [&[m, inner], &[inner, outer]],
+            [&[], &[inner, outer]],
+        ];
+        for (way, kind) in kinds.into_iter().enumerate() {
+            let to = DType::FLOATS[way % 3];
+            let [got, want] = [device, Device::cpu()].map(|device| {
+                let a = matrices(&[m, k], way & 1 != 0, DType::F8E4M3, device);
+                let b = matrices(&[k, n], way & 2 == 0, DType::F8E4M3, device);
+                let [above, beside] = kind.map(|dims| scales(dims, device));
+                let product = ops::scaled_matmul(&a, &above, &b, &beside, to).unwrap();
+                let product = ops::cast(&product, DType::F32).unwrap();
+                product.to_vec::<f32>().unwrap()
+            });
+            assert!(got == want, "{m}×{k} by {k}×{n} with {kind:?} to {to}");
+        }
+    }
+}
+
+#[test]
+fn rows_meet_the_weights_of_their_indices() {
+    let Some(device) = hopper() else { return };
+    for (weights, rows, n, k) in [
+        (1, 300, 264, 72),
+        (8, 2040, 520, 136),
+        (5, 333, 2040, 264),
+        (64, 1000, 264, 520),
+        (3, 7, 40, 8),
+        (9, 4000, 129, 64),
+    ] {
+        for sorted in [true, false] {
+            // Weight 2 has no rows.
+            let mut index: Vec<i64> = (0..rows as i64)
+                .map(|i| (i * i / 7 + i * 31) % weights)
+                .map(|i| if i == 2 { 0 } else { i })
+                .collect();
+            if sorted {
+                index.sort_unstable();
+            }
+            for dtype in [DType::BF16, DType::F16] {
+                let [got, want] = [device, Device::cpu()].map(|device| {
+                    let x = matrices(&[rows, k], false, dtype, device);
+                    let weight = matrices(&[weights as usize, n, k], false, dtype, device);
+                    let index = Tensor::from_slice(&index, &[rows], device).unwrap();
+                    let y = ops::grouped_linear(&x, &weight, &index).unwrap();
+                    let y = ops::cast(&y, DType::F32).unwrap();
+                    y.to_vec::<f32>().unwrap()
+                });
+                let order = if sorted { "sorted" } else { "unsorted" };
+                assert!(
+                    got == want,
+                    "{rows} rows, {weights}×{n}×{k}, {order}, {dtype}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_outside_of_the_weights_are_refused() {
+    let Some(device) = hopper() else { return };
+    let x = numbers(&[200, 64], device);
+    let weight = numbers(&[3, 64, 64], device);
+    let index: Vec<i64> = (0..200)
+        .map(|i| if i == 150 { 3 } else { i / 80 })
+        .collect();
+    let index = Tensor::from_slice(&index, &[200], device).unwrap();
+    let y = ops::grouped_linear(&x, &weight, &index);
+    let error = y.and_then(|y| y.to_vec::<bf16>()).unwrap_err().to_string();
+    assert!(error.contains("150"), "{error}");
 }

@@ -3,7 +3,7 @@
 //
 // A file that includes only this header and uses only its words compiles for each. The words:
 //
-//   types       f32 f16 bf16 i32 u32 i64 u64 u8 u16; arithmetic is done in wide<T>
+//   types       f32 f16 bf16 f8e4m3 i32 u32 i64 u64 u8 u16; arithmetic is done in wide<T>
 //   spaces      device, scratch, constant, thread: every pointer and reference names one
 //   place       Place: where a body runs; a body gets it as an argument, never from the hardware
 //   simd        32 lanes in step: shuffle, shuffle_xor, shuffle_up, simd_any, simd_barrier
@@ -48,6 +48,7 @@
 #define CLUSTER_8_ENTRY ENTRY
 #endif
 
+#include "dialect/float8.h"
 #include "dialect/number.h"
 #include "dialect/place.h"
 #include "dialect/maths.h"

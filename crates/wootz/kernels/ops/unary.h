@@ -107,6 +107,17 @@ struct Copy {
 template <typename To> struct Cast {
   template <typename T> static To of(T x) { return convert<To>(x); }
 };
+// The same from and to the bits of 8-bit floats.
+template <typename To> struct FromFloat8 {
+  static To of(u8 bits) {
+    f8e4m3 x;
+    x.bits = bits;
+    return convert<To>(f32(x));
+  }
+};
+struct ToFloat8 {
+  template <typename T> static u8 of(T x) { return f8e4m3(convert<f32>(x)).bits; }
+};
 struct LogicalNot {
   template <typename T> static u8 of(T x) { return widen(x) == wide<T>(0); }
 };

@@ -1,13 +1,19 @@
 #pragma once
-// The queue of a product's tiles in scratch memory: a feeder has the copy engine bring them, 64 of
-// the inner size deep, and warpgroups multiply them.
+// The queue of a product's tiles in scratch memory: a feeder has the copy engine bring them, 128
+// bytes of the inner size deep, and warpgroups multiply them.
 
 #include "dialect/dialect.h"
 #include "sm90/words.h"
 
 namespace wootz {
 
-enum : u32 { DEPTH = 64, BOX = 64, ROW_BYTES = 128 };
+enum : u32 { BOX = 64, ROW_BYTES = 128 };
+
+// Elements of the inner size that a slot holds, and the slots' worth of all of it.
+template <typename T> struct Depth { enum : u32 { value = ROW_BYTES / sizeof(T) }; };
+template <typename T> inline u32 steps_of(u32 depth) {
+  return (depth + Depth<T>::value - 1) / Depth<T>::value;
+}
 
 // Where a tile lies in scratch memory.
 template <u32 BM, u32 BN, u32 SLOTS> struct Slots {
@@ -39,11 +45,12 @@ template <u32 SLOTS> struct Turn {
   }
 };
 
-// Which part of y: its first row and column, and the product.
+// Which part of y: its first row and column, and where the rows end that are its own; and the product.
 struct Part {
   u32 row;
   u32 column;
   u32 batch;
+  u32 end;
 };
 
 // Has the copy engine look maps up ahead.
@@ -81,14 +88,14 @@ inline void bring(u32 to, const TensorMap& map, u32 first, u32 k, u32 batch, u32
 
 // Feeds the queue with steps `first` to `end` of a part. The groups of a cluster, of which this one
 // is at `place`, bring their shares of the columns of x to all.
-template <u32 BM, u32 BN, u32 SLOTS, u32 CLUSTER, bool a_inner, bool x_inner>
+template <typename T, u32 BM, u32 BN, u32 SLOTS, u32 CLUSTER, bool a_inner, bool x_inner>
 inline void feed(Slots<BM, BN, SLOTS> memory, thread Turn<SLOTS>& turn, const TensorMap& a,
                  const TensorMap& x, Part part, u32 place, u32 first, u32 end,
                  constant Sm90MatmulParams& p) {
   enum : u32 { SHARE = BN / CLUSTER };
   u32 a_batch = p.a_batched ? part.batch : 0, x_batch = p.x_batched ? part.batch : 0;
   for (u32 step = first; step < end; ++step) {
-    u32 full = memory.full(turn.slot), k = step * DEPTH;
+    u32 full = memory.full(turn.slot), k = step * Depth<T>::value;
     barrier_wait(memory.empty(turn.slot), turn.parity ^ 1);
     barrier_expect(full, Slots<BM, BN, SLOTS>::SLOT);
     bring<BM, a_inner, 1>(memory.a(turn.slot), a, part.row, k, a_batch, full);
@@ -122,7 +129,7 @@ inline void multiply(Place at, f32 (&c)[BN / 2], Slots<BM, BN, SLOTS> memory,
     u64 left = lefts + turn.slot * (Slots<BM, BN, SLOTS>::SLOT >> 4);
     u64 right = rights + turn.slot * (Slots<BM, BN, SLOTS>::SLOT >> 4);
     multiply_begin();
-    UNROLL for (u32 k = 0; k < DEPTH / 16; ++k) {
+    UNROLL for (u32 k = 0; k < ROW_BYTES / 32; ++k) {
       Multiply<T, BN, a_inner, x_inner>::add(c, left + k * (Left::STEP >> 4),
                                              right + k * (Right::STEP >> 4), step | k);
     }

@@ -30,7 +30,7 @@ inline void exchange(Place at, f32 (&sums)[SUMS], const f32 (&c)[SPLIT * SUMS], 
   }
 }
 
-// The inner size is at least 64 SPLIT. The sums, BM x BN f32, pass where the slots were.
+// There is a step of the inner size for each group. The sums, BM x BN f32, pass where the slots were.
 template <typename T, u32 BM, u32 BN, u32 SLOTS, u32 SPLIT, bool a_inner, bool x_inner,
           bool turned>
 inline void sm90_matmul_split(Place at, device const T*, device const T*, device const T* bias,
@@ -44,14 +44,14 @@ inline void sm90_matmul_split(Place at, device const T*, device const T*, device
   if (at.lane == 32) know_maps(a_map, x_map, y_map);
   scratch_barrier(at);
 
-  u32 steps = (p.depth + DEPTH - 1) / DEPTH, tile = at.group / SPLIT, worker = uniform(at.lane / 128);
+  u32 steps = steps_of<T>(p.depth), tile = at.group / SPLIT, worker = uniform(at.lane / 128);
   u32 first = steps * place / SPLIT, end = steps * (place + 1) / SPLIT;
   u32 row = tile % p.row_tiles, column = tile / p.row_tiles % p.column_tiles;
-  Part part = {row * BM, column * BN, tile / (p.row_tiles * p.column_tiles)};
+  Part part = {row * BM, column * BN, tile / (p.row_tiles * p.column_tiles), p.rows};
   Turn<SLOTS> turn = {0, 0};
   if (worker == WORKERS) {
     if (at.lane % 128 == 0) {
-      feed<BM, BN, SLOTS, 1, a_inner, x_inner>(memory, turn, a_map, x_map, part, 0, first, end, p);
+      feed<T, BM, BN, SLOTS, 1, a_inner, x_inner>(memory, turn, a_map, x_map, part, 0, first, end, p);
     }
     if (SPLIT > 1) {
       cluster_barrier();
@@ -76,8 +76,8 @@ inline void sm90_matmul_split(Place at, device const T*, device const T*, device
     return;
   }
   if (p.has_bias) add_bias<SHARE>(at, sums, part, bias, p);
-  if (SHARE >= BOX && p.boxes) {
-    write_boxes<T, SHARE>(at, sums, part, y_map, memory.out(uniform(at.lane / 32)));
+  if (SHARE >= BoxColumns<T>::value && p.boxes) {
+    write_boxes<T, SHARE>(at, sums, part, y_map, memory.out(uniform(at.lane / 32)), y, p);
     if (at.lane % 32 == 0) stores_read<0>();
   } else {
     write_each<T, SHARE>(at, sums, part, y, p);

@@ -129,13 +129,18 @@ inline void store_blocks(u32 row, u32 a, u32 b, u32 c, u32 d) {
                : : "r"(row), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
 }
 
+// Two neighbours to scratch memory.
+inline void store_two(u32 to, f32 a, f32 b) {
+  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" : : "r"(to), "f"(a), "f"(b) : "memory");
+}
+
 // The matrix instructions. An operand lies in scratch memory as boxes of 128-byte rows whose
 // 16-byte chunks are swizzled, and starts at a multiple of 1024 bytes; it is known by words that say
-// where. Along the inner size, a box is 64 elements wide; along the other, it is 64 wide and 64
-// high, and `apart` is how far the next one is.
+// where. Along the inner size, a box is as wide as its rows hold; along the other, which only
+// elements of 2 bytes can lie, it is 64 wide and 64 high, and `apart` is how far the next one is.
 template <bool inner> struct Operand;
 template <> struct Operand<true> {
-  enum : u32 { STEP = 32 };  // bytes from one 16 of the inner size to the next
+  enum : u32 { STEP = 32 };  // bytes that an instruction takes of the inner size
   static u64 at(u32 address, u32) {
     return u64(address >> 4 & 0x3fff) | u64(1) << 16 | u64(64) << 32 | u64(1) << 62;
   }
@@ -154,14 +159,17 @@ template <u32 count> inline void multiply_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" : : "n"(count) : "memory");
 }
 
-// c (+)= a * b for 64 rows, N columns and 16 of the inner size.
+// c (+)= a * b for 64 rows, N columns and 32 bytes of the inner size. Elements of 4 bytes lose what
+// tf32 lacks; of 1 byte, sums lose what lies below a 2^13th of the largest product.
 template <typename T, u32 N, bool a_inner, bool b_inner> struct Multiply;
 
 #define SUMS2(i) "+f"(c[i]), "+f"(c[i + 1])
 #define SUMS8(i) SUMS2(i), SUMS2(i + 2), SUMS2(i + 4), SUMS2(i + 6)
 #define SUMS16(i) SUMS8(i), SUMS8(i + 8)
 #define SUMS32(i) SUMS16(i), SUMS16(i + 16)
+#define SUMS48(i) SUMS32(i), SUMS16(i + 32)
 #define SUMS64(i) SUMS32(i), SUMS32(i + 32)
+#define SUMS80(i) SUMS64(i), SUMS16(i + 64)
 #define SUMS96(i) SUMS64(i), SUMS32(i + 64)
 #define SUMS128(i) SUMS64(i), SUMS64(i + 64)
 #define NAMES8 "%0, %1, %2, %3, %4, %5, %6, %7"
@@ -171,10 +179,16 @@ template <typename T, u32 N, bool a_inner, bool b_inner> struct Multiply;
 #define NAMES32 \
   NAMES16 ", " \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define NAMES48 \
+  NAMES32 ", " \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define NAMES64 \
   NAMES32 ", " \
   "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
   "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define NAMES80 \
+  NAMES64 ", " \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
 #define NAMES96 \
   NAMES64 ", " \
   "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
@@ -184,39 +198,59 @@ template <typename T, u32 N, bool a_inner, bool b_inner> struct Multiply;
   "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
   "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 // The numbers are of the operands after the sums.
-#define MULTIPLY(T, word, N, COUNT, a_words, b_words, adds, a_turned, b_turned)                  \
+#define MULTIPLY(T, kinds, N, COUNT, a_words, b_words, adds, a_turned, b_turned)                 \
   template <bool a_inner, bool b_inner> struct Multiply<T, N, a_inner, b_inner> {               \
     static void add(f32 (&c)[COUNT], u64 a, u64 b, u32 add) {                                    \
       asm volatile(                                                                              \
           "{\n.reg .pred adds;\nsetp.ne.b32 adds, " adds ", 0;\n"                                \
-          "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." word "." word " {" NAMES##COUNT      \
-          "}, " a_words ", " b_words ", adds, 1, 1, " a_turned ", " b_turned ";\n}"              \
+          "wgmma.mma_async.sync.aligned.m64n" #N kinds " {" NAMES##COUNT "}, " a_words           \
+          ", " b_words ", adds, 1, 1, " a_turned ", " b_turned ";\n}"                            \
           : SUMS##COUNT(0)                                                                       \
           : "l"(a), "l"(b), "r"(add), "n"(int(!a_inner)), "n"(int(!b_inner)));                   \
     }                                                                                            \
   };
-#define MULTIPLIES(N, COUNT, ...)            \
-  MULTIPLY(f16, "f16", N, COUNT, __VA_ARGS__) \
-  MULTIPLY(bf16, "bf16", N, COUNT, __VA_ARGS__)
+#define MULTIPLY_INNER(T, kinds, N, COUNT, a_words, b_words, adds)                               \
+  template <> struct Multiply<T, N, true, true> {                                                \
+    static void add(f32 (&c)[COUNT], u64 a, u64 b, u32 add) {                                    \
+      asm volatile(                                                                              \
+          "{\n.reg .pred adds;\nsetp.ne.b32 adds, " adds ", 0;\n"                                \
+          "wgmma.mma_async.sync.aligned.m64n" #N kinds " {" NAMES##COUNT "}, " a_words           \
+          ", " b_words ", adds, 1, 1;\n}"                                                        \
+          : SUMS##COUNT(0)                                                                       \
+          : "l"(a), "l"(b), "r"(add));                                                           \
+    }                                                                                            \
+  };
+#define MULTIPLIES(N, COUNT, a_words, b_words, adds, ...)                                        \
+  MULTIPLY(f16, "k16.f32.f16.f16", N, COUNT, a_words, b_words, adds, __VA_ARGS__)                \
+  MULTIPLY(bf16, "k16.f32.bf16.bf16", N, COUNT, a_words, b_words, adds, __VA_ARGS__)             \
+  MULTIPLY_INNER(f32, "k8.f32.tf32.tf32", N, COUNT, a_words, b_words, adds)                      \
+  MULTIPLY_INNER(f8e4m3, "k32.f32.e4m3.e4m3", N, COUNT, a_words, b_words, adds)
 MULTIPLIES(16, 8, "%8", "%9", "%10", "%11", "%12")
 MULTIPLIES(32, 16, "%16", "%17", "%18", "%19", "%20")
 MULTIPLIES(64, 32, "%32", "%33", "%34", "%35", "%36")
+MULTIPLIES(96, 48, "%48", "%49", "%50", "%51", "%52")
 MULTIPLIES(128, 64, "%64", "%65", "%66", "%67", "%68")
+MULTIPLIES(160, 80, "%80", "%81", "%82", "%83", "%84")
 MULTIPLIES(192, 96, "%96", "%97", "%98", "%99", "%100")
 MULTIPLIES(256, 128, "%128", "%129", "%130", "%131", "%132")
 #undef MULTIPLIES
 #undef MULTIPLY
+#undef MULTIPLY_INNER
 #undef NAMES8
 #undef NAMES16
 #undef NAMES32
+#undef NAMES48
 #undef NAMES64
+#undef NAMES80
 #undef NAMES96
 #undef NAMES128
 #undef SUMS2
 #undef SUMS8
 #undef SUMS16
 #undef SUMS32
+#undef SUMS48
 #undef SUMS64
+#undef SUMS80
 #undef SUMS96
 #undef SUMS128
 

@@ -20,14 +20,14 @@ inline void add_bias(Place at, f32 (&c)[BN / 2], Part part, device const T* bias
 }
 
 // Writes what a warpgroup has of y, 64 rows by BN columns, without the copy engine: rows of y whose
-// bytes are no multiple of 16 are out of its reach.
-template <typename T, u32 BN>
+// bytes are no multiple of 16 are out of its reach. Columns before FIRST are written already.
+template <typename T, u32 BN, u32 FIRST = 0>
 inline void write_each(Place at, const f32 (&c)[BN / 2], Part part, device T* y,
                        constant Sm90MatmulParams& p) {
-  UNROLL for (u32 e = 0; e < BN / 2; e += 2) {
+  UNROLL for (u32 e = FIRST / 2; e < BN / 2; e += 2) {
     u32 row = part.row + at.lane % 128 / 32 * 16 + at.lane % 32 / 4 + e % 4 / 2 * 8;
     u32 column = part.column + e / 4 * 8 + at.lane % 4 * 2;
-    if (row >= p.rows || column >= p.columns) continue;
+    if (row >= part.end || column >= p.columns) continue;
     device T* to = y + (u64(part.batch) * p.rows + row) * p.columns + column;
     if (p.columns % 2 == 0) {
       store(to, narrow<T, 2>(c + e));
@@ -45,7 +45,7 @@ inline void write_turned(Place at, const f32 (&c)[BN / 2], Part part, device con
   UNROLL for (u32 e = 0; e < BN / 2; ++e) {
     u32 row = part.row + at.lane % 128 / 32 * 16 + at.lane % 32 / 4 + e % 4 / 2 * 8;
     u32 column = part.column + e / 4 * 8 + at.lane % 4 * 2 + e % 2;
-    if (row >= p.rows || column >= p.columns) continue;
+    if (row >= part.end || column >= p.columns) continue;
     f32 value = p.has_bias ? c[e] + f32(bias[row]) : c[e];
     y[(u64(part.batch) * p.columns + column) * p.rows + row] = T(value);
   }
@@ -57,26 +57,52 @@ inline u32 pair(f32 first, f32 second) {
   return bits_as<u32>(narrow<T, 2>(both));
 }
 
-// The same by the copy engine: each simd sends its 16 rows, 64 columns at a time.
+// A box of results: 16 rows of so many columns, which fill 128 bytes.
+template <typename T> struct BoxColumns { enum : u32 { value = ROW_BYTES / sizeof(T) }; };
+
+// A simd's part of a box to scratch memory, of the sums of its columns.
+template <typename T, u32 bytes> struct FillBox;
+template <typename T> struct FillBox<T, 2> {
+  static void fill(u32 lane, u32 out, const f32* sums) {
+    u32 row = lane % 16;
+    UNROLL for (u32 j = 0; j < BoxColumns<T>::value / 16; ++j) {
+      const f32* from = sums + j * 8;
+      u32 chunk = (j * 2 + lane / 16) ^ (row % 8);
+      store_blocks(out + row * ROW_BYTES + chunk * 16, pair<T>(from[0], from[1]),
+                   pair<T>(from[2], from[3]), pair<T>(from[4], from[5]), pair<T>(from[6], from[7]));
+    }
+  }
+};
+template <typename T> struct FillBox<T, 4> {
+  static void fill(u32 lane, u32 out, const f32* sums) {
+    u32 row = lane / 4;
+    UNROLL for (u32 j = 0; j < BoxColumns<T>::value / 8; ++j) {
+      u32 chunk = (j * 2 + lane % 4 / 2) ^ row;
+      u32 to = out + row * ROW_BYTES + chunk * 16 + lane % 2 * 8;
+      store_two(to, sums[j * 4], sums[j * 4 + 1]);
+      store_two(to + 8 * ROW_BYTES, sums[j * 4 + 2], sums[j * 4 + 3]);
+    }
+  }
+};
+
+// The same by the copy engine: each simd sends its 16 rows, a box at a time. What fills no box it
+// writes itself.
 template <typename T, u32 BN>
-inline void write_boxes(Place at, const f32 (&c)[BN / 2], Part part, const TensorMap& y, u32 out) {
-  u32 lane = at.lane % 32, row = lane % 16;
-  u32 mine = out + row * ROW_BYTES;
-  UNROLL for (u32 box = 0; (box + 1) * BOX <= BN; ++box) {
-    u32 half = box % 2 * (16 * ROW_BYTES);
+inline void write_boxes(Place at, const f32 (&c)[BN / 2], Part part, const TensorMap& map, u32 out,
+                        device T* y, constant Sm90MatmulParams& p) {
+  enum : u32 { COLUMNS = BoxColumns<T>::value };
+  u32 lane = at.lane % 32;
+  UNROLL for (u32 box = 0; (box + 1) * COLUMNS <= BN; ++box) {
+    u32 half = out + box % 2 * (16 * ROW_BYTES);
     if (lane == 0) stores_read<1>();
     simd_barrier(at);
-    UNROLL for (u32 j = 0; j < BOX / 16; ++j) {
-      const f32* from = c + (box * 32 + j * 8);
-      u32 chunk = (j * 2 + lane / 16) ^ (row % 8);
-      store_blocks(mine + half + chunk * 16, pair<T>(from[0], from[1]), pair<T>(from[2], from[3]),
-                   pair<T>(from[4], from[5]), pair<T>(from[6], from[7]));
-    }
+    FillBox<T, sizeof(T)>::fill(lane, half, c + box * (COLUMNS / 2));
     boxes_written();
     simd_barrier(at);
-    BoxAt to = {part.column + box * BOX, part.row + at.lane % 128 / 32 * 16, part.batch};
-    if (lane == 0) store_box(y, to, out + half);
+    BoxAt to = {part.column + box * COLUMNS, part.row + at.lane % 128 / 32 * 16, part.batch};
+    if (lane == 0) store_box(map, to, half);
   }
+  if (BN % COLUMNS != 0) write_each<T, BN, BN / COLUMNS * COLUMNS>(at, c, part, y, p);
 }
 
 }  // namespace wootz

@@ -2,7 +2,7 @@
 
 use super::{
     Arange, Columns, Finish, Fold, Gives, Grouped, Id, Lora, Matmul, Pick, Pointwise, Reduce, Rope,
-    RowOp, Rows, Scatter, Thin, Transpose,
+    RowOp, Rows, Runs, Scatter, Thin, Transpose, index::INDICES,
 };
 use crate::DType;
 
@@ -28,28 +28,34 @@ const POINTWISE: &[Family] = &[
     ),
     (&["IsNan", "IsInf"], 1, DType::FLOATS, TRUTH),
     (
-        &["Relu", "Abs", "Neg", "Sign", "Copy", "Clamp"],
+        &["Relu", "Abs", "Neg", "Sign", "Clamp"],
         1,
-        DType::ALL,
+        DType::NUMBERS,
         SAME,
     ),
-    (&["LogicalNot"], 1, DType::ALL, TRUTH),
+    (&["Copy"], 1, DType::ALL, SAME),
+    (&["LogicalNot"], 1, DType::NUMBERS, TRUTH),
     (&["BitwiseNot"], 1, DType::INTEGERS, SAME),
     (
         &[
             "Add", "Sub", "Mul", "Div", "Rem", "Maximum", "Minimum", "Pow",
         ],
         2,
-        DType::ALL,
+        DType::NUMBERS,
         SAME,
     ),
     (&["Atan2"], 2, DType::FLOATS, SAME),
     (&["Where"], 3, DType::ALL, SAME),
-    (&["Eq", "Ne", "Lt", "Le", "Gt", "Ge"], 2, DType::ALL, TRUTH),
+    (
+        &["Eq", "Ne", "Lt", "Le", "Gt", "Ge"],
+        2,
+        DType::NUMBERS,
+        TRUTH,
+    ),
     (
         &["LogicalAnd", "LogicalOr", "LogicalXor"],
         2,
-        DType::ALL,
+        DType::NUMBERS,
         TRUTH,
     ),
     (
@@ -62,10 +68,10 @@ const POINTWISE: &[Family] = &[
 
 /// Reductions of `ops/reduce.h`, and their element types.
 const FOLDS: &[(&str, Gives, &[DType])] = &[
-    ("FoldSum", Gives::Total, DType::ALL),
-    ("FoldProduct", Gives::Total, DType::ALL),
-    ("FoldMax", Gives::Same, DType::ALL),
-    ("FoldMin", Gives::Same, DType::ALL),
+    ("FoldSum", Gives::Total, DType::NUMBERS),
+    ("FoldProduct", Gives::Total, DType::NUMBERS),
+    ("FoldMax", Gives::Same, DType::NUMBERS),
+    ("FoldMin", Gives::Same, DType::NUMBERS),
     ("FoldMean", Gives::Same, DType::FLOATS),
     ("FoldVariance", Gives::Same, DType::FLOATS),
     ("FoldLogSumExp", Gives::Same, DType::FLOATS),
@@ -74,10 +80,10 @@ const FOLDS: &[(&str, Gives, &[DType])] = &[
     ("FoldEuclid", Gives::Same, DType::FLOATS),
     ("FoldLargest", Gives::Same, DType::FLOATS),
     ("FoldNorm", Gives::Same, DType::FLOATS),
-    ("FoldAny", Gives::Truth, DType::ALL),
-    ("FoldAll", Gives::Truth, DType::ALL),
-    ("FoldArgMax", Gives::Place, DType::ALL),
-    ("FoldArgMin", Gives::Place, DType::ALL),
+    ("FoldAny", Gives::Truth, DType::NUMBERS),
+    ("FoldAll", Gives::Truth, DType::NUMBERS),
+    ("FoldArgMax", Gives::Place, DType::NUMBERS),
+    ("FoldArgMin", Gives::Place, DType::NUMBERS),
 ];
 
 /// All portable kernels, those of one module together.
@@ -124,11 +130,12 @@ pub fn modules() -> Vec<Vec<Id>> {
                 .collect(),
         );
     }
+    modules.push(INDICES.into_iter().flat_map(Runs::all).collect());
     modules.push([1, 2, 4, 8].into_iter().flat_map(Pick::all).collect());
     modules.push([1, 2, 4, 8].into_iter().flat_map(Transpose::all).collect());
     for meet in ["Replace", "Add", "Maximum"] {
         modules.push(
-            DType::ALL
+            DType::NUMBERS
                 .iter()
                 .flat_map(|&dtype| Scatter::all(meet, dtype))
                 .collect(),
@@ -139,7 +146,7 @@ pub fn modules() -> Vec<Vec<Id>> {
 
 fn fills() -> Vec<Id> {
     let mut ids = [1, 2, 4, 8].map(Id::Fill).to_vec();
-    for &dtype in DType::ALL {
+    for &dtype in DType::NUMBERS {
         for whole in [true, false] {
             // Integers from fractions are the host's.
             if whole || dtype.is_float() {

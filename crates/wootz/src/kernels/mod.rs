@@ -23,6 +23,7 @@ mod reduce;
 mod resident;
 mod rope;
 mod rows;
+mod runs;
 pub(crate) mod sm90;
 mod source;
 pub mod structs;
@@ -59,7 +60,9 @@ pub use rope::Rope;
 pub(crate) use rope::{MOST_PAIRS, Places, plan as rope};
 pub use rows::{Columns, RowOp, Rows};
 pub(crate) use rows::{NormShape, norm, softmax};
-pub use sm90::{Sm90Matmul, Sm90Tile, sm90_kernels};
+pub use runs::Runs;
+pub(crate) use runs::{list_bytes, runs};
+pub use sm90::{Sm90Grouped, Sm90Matmul, Sm90Scaled, Sm90Tile, sm90_kernels};
 pub use source::{SourceError, flatten};
 pub use thin::Thin;
 pub use transpose::Transpose;
@@ -104,6 +107,12 @@ pub enum Id {
     Thin(Thin),
     /// Matrix products on Hopper.
     Sm90Matmul(Sm90Matmul),
+    /// Rows with one index, listed.
+    Runs(Runs),
+    /// Rows times weights of their own on Hopper.
+    Sm90Grouped(Sm90Grouped),
+    /// Products of 8-bit floats on Hopper.
+    Sm90Scaled(Sm90Scaled),
 }
 
 impl Id {
@@ -126,6 +135,9 @@ impl Id {
             Id::Lora(id) => id.instance(),
             Id::Thin(id) => id.instance(),
             Id::Sm90Matmul(id) => id.instance(),
+            Id::Runs(id) => id.instance(),
+            Id::Sm90Grouped(id) => id.instance(),
+            Id::Sm90Scaled(id) => id.instance(),
         }
     }
 }
@@ -169,6 +181,7 @@ pub fn element(dtype: DType) -> &'static str {
         DType::U32 => "u32",
         DType::I64 => "i64",
         DType::U8 => "u8",
+        DType::F8E4M3 => "f8e4m3",
     }
 }
 

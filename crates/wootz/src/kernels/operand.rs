@@ -5,6 +5,8 @@ use crate::{Layout, Tensor};
 /// A matrix, or a batch of them, whose elements are neighbours along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Operand {
+    /// Bytes of an element.
+    pub(super) element: u64,
     /// Whether that axis is the inner one.
     pub(super) inner: bool,
     /// Elements along the outer and the inner axis.
@@ -15,10 +17,10 @@ pub(super) struct Operand {
     pub(super) batch: [u64; 2],
 }
 
-/// Elements of 2 bytes in 16.
-const PACK: u64 = 8;
-/// Where a stride ends that a map can hold, in elements.
-const STRIDES: u64 = 1 << 39;
+/// Bytes of a pack.
+const PACK: u64 = 16;
+/// Where a stride ends that a map can hold, in bytes.
+const STRIDES: u64 = 1 << 40;
 
 impl Operand {
     /// The factor with this layout, whose last axes are the rows and the columns; `inner` says
@@ -26,17 +28,19 @@ impl Operand {
     /// or where sizes are beyond what a copy engine takes.
     pub(super) fn of(tensor: &Tensor, layout: &Layout, inner: usize) -> Option<Operand> {
         let rank = layout.rank() - 2;
+        let element = tensor.dtype().size() as u64;
+        let pack = PACK / element;
         let (dims, strides) = (layout.dims(), layout.strides());
         let outer = 1 - inner;
         let [inner, outer] = [inner, outer].map(|axis| (dims[rank + axis], strides[rank + axis]));
         let takes = |stride: isize| {
             let stride = u64::try_from(stride).ok()?;
-            let fits = stride > 0 && stride < STRIDES && stride.is_multiple_of(PACK);
+            let fits = stride > 0 && stride < STRIDES / element && stride.is_multiple_of(pack);
             fits.then_some(stride)
         };
         // Along an axis of one element there is no next.
         let far = |(size, stride): (usize, isize), beside: usize| match size {
-            1 => Some((beside as u64).next_multiple_of(PACK)),
+            1 => Some((beside as u64).next_multiple_of(pack)),
             _ => takes(stride),
         };
         let near = |(size, stride): (usize, isize)| size == 1 || stride == 1;
@@ -48,13 +52,14 @@ impl Operand {
         let [outer, inner] = [outer.0 as u64, inner.0 as u64];
         let matrices = matrices(&dims[..rank], &strides[..rank])?;
         let batch = match matrices {
-            [1, _] => [1, PACK],
+            [1, _] => [1, pack],
             [count, step] => [count, takes(step as isize)?],
         };
         let largest = [outer, inner, batch[0]].into_iter().max()?;
         let inside = inner > 0 && largest <= u64::from(u32::MAX);
         let whole = inside && tensor.byte_offset().is_multiple_of(16);
         whole.then_some(Operand {
+            element,
             inner: is_inner,
             sizes: [outer, inner],
             stride,
@@ -70,7 +75,7 @@ impl Operand {
         let below = count > 1 && self.inner && step == outer * self.stride;
         (below && rows <= u64::from(u32::MAX)).then_some(Operand {
             sizes: [rows, inner],
-            batch: [1, PACK],
+            batch: [1, PACK / self.element],
             ..self
         })
     }

@@ -66,9 +66,19 @@ impl Pointwise {
         } = self;
         let (mut t, mut out) = (element(from), element(to));
         let name = format!("{op}_{t}_{out}");
-        if op == "Copy" {
-            // Elements are only moved.
-            (t, out) = (word(from.size()), word(to.size()));
+        let mut cast = format!("Cast<{out}>");
+        if from == DType::F8E4M3 {
+            cast = format!("FromFloat8<{out}>");
+        } else if to == DType::F8E4M3 {
+            cast = "ToFloat8".to_owned();
+        }
+        // Elements are only moved, or are bits to convert.
+        let bits = |dtype: DType| matches!(op, "Copy" | "Where") || dtype == DType::F8E4M3;
+        if bits(from) {
+            t = word(from.size());
+        }
+        if bits(to) {
+            out = word(to.size());
         }
         let counter = if wide { "u64" } else { "u32" };
         let mut buffers = vec![Buffer::input(t); operands];
@@ -78,7 +88,7 @@ impl Pointwise {
                 format!("choose<{t}, {vector}, {counter}>")
             }
             "Clamp" => format!("clamp<{t}, {vector}, {counter}>"),
-            "Cast" => format!("pointwise1<Cast<{out}>, {out}, {t}, {vector}, {counter}>"),
+            "Cast" => format!("pointwise1<{cast}, {out}, {t}, {vector}, {counter}>"),
             _ => format!("pointwise{operands}<{op}, {out}, {t}, {vector}, {counter}>"),
         };
         buffers.push(Buffer::output(out));

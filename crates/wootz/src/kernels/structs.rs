@@ -283,6 +283,16 @@ kernel_params! {
 }
 
 kernel_params! {
+    /// Rows with indices, and how many there are to pick from: `ops/runs.h`.
+    pub struct RunsParams {
+        /// How many rows.
+        rows: u32,
+        /// Indices are less than this.
+        limit: u32,
+    }
+}
+
+kernel_params! {
     /// Matrix products on Hopper: `sm90/matmul.h`.
     pub struct Sm90MatmulParams {
         /// Rows of the result.
@@ -307,6 +317,14 @@ kernel_params! {
         has_bias: u32,
         /// Whether the copy engine can write the result.
         boxes: u32,
+        /// Scales: from one row of the left matrix to the next,
+        a_scale_row: u32,
+        /// from one 128 of the inner size to the next,
+        a_scale_step: u32,
+        /// from one column of the right matrix to the next, or from one 128 of them,
+        x_scale_column: u32,
+        /// and from one 128 of the inner size to the next.
+        x_scale_step: u32,
         /// Nothing.
         pad: u32,
     }

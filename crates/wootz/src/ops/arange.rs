@@ -1,6 +1,6 @@
 //! `arange`: evenly spaced values.
 
-use super::{on_stream, runs_source, submit};
+use super::{check, on_stream, runs_source, submit};
 use crate::{
     DType, Device, Element, Error, Result, Tensor,
     case::{Cases, Expected, round_to},
@@ -9,7 +9,7 @@ use crate::{
     reference::Array,
     table::{Bench, Benches, Row},
     tensor::shape_of,
-    with_dtype,
+    with_number,
 };
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
 
@@ -18,7 +18,7 @@ pub const ROWS: &[Row] = &[Row {
     name: "arange",
     family: "memory",
     summary: "evenly spaced values",
-    dtypes: DType::ALL,
+    dtypes: DType::NUMBERS,
     cases,
     benches: Benches {
         shapes: &[&[1 << 16], &[1 << 24]],
@@ -39,6 +39,7 @@ struct Params {
 /// `dtype` as by a cast, so integers are exact up to 2⁵³ and saturate at the ends of their range.
 pub fn arange(start: f64, step: f64, count: usize, dtype: DType, device: Device) -> Result<Tensor> {
     let op = "arange";
+    check::element(op, "dtype", dtype, DType::NUMBERS)?;
     for (argument, value) in [("start", start), ("step", step)] {
         if !value.is_finite() {
             let (found, expected) = (value.to_string(), "a finite number".to_owned());
@@ -77,7 +78,7 @@ pub fn arange(start: f64, step: f64, count: usize, dtype: DType, device: Device)
 }
 
 fn plan(params: Params, out: &Tensor) -> Plan<'_> {
-    let function: NativeFn = with_dtype!(out.dtype(), T => kernel::<T>);
+    let function: NativeFn = with_number!(out.dtype(), T => kernel::<T>);
     let kernel = Kernel {
         name: "arange",
         body: Body::Native(function),

@@ -34,6 +34,7 @@ macro_rules! numbers {
         $(
             #[doc = $summary]
             pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+                check::dtype(stringify!($name), "a", a, DType::NUMBERS)?;
                 run(Names { op: stringify!($name), source: stringify!($op) }, [("a", a), ("b", b)], Gives::$gives, |dtype| {
                     match dtype.is_float() {
                         true => floats::<$op, 2>,
@@ -62,7 +63,7 @@ macro_rules! numbers {
             name: stringify!($name),
             family: "binary",
             summary: $summary,
-            dtypes: DType::ALL,
+            dtypes: DType::NUMBERS,
             cases: |cases| add_cases(cases, $name, Gives::$gives, $reference, $ulps),
             benches: Benches::of_tables(|dtype, dims| bench(dtype, dims, $name)),
         }),*];

@@ -2,7 +2,7 @@
 
 use super::elementwise::{Names, launch, round, slice_mut};
 use crate::{
-    DType, Element, Result, Tensor,
+    DType, Element, F8E4M3, Result, Tensor,
     case::{Cases, Expected, round_to},
     cpu::{
         elementwise::{Walk, blocks},
@@ -127,6 +127,7 @@ from_integer! {
     u32: |x| x as u32;
     i64: |x| x;
     u8: |x| x as u8;
+    F8E4M3: |x| F8E4M3::from_f32(to_odd(x));
 }
 
 /// `x` cut to the 24 bits of an `f32`, the last of them set where something was cut off: rounding

@@ -28,7 +28,16 @@ pub(crate) fn dtype(
     tensor: &Tensor,
     allowed: &[DType],
 ) -> Result<()> {
-    let found = tensor.dtype();
+    element(op, argument, tensor.dtype(), allowed)
+}
+
+/// The element type is one of these.
+pub(crate) fn element(
+    op: &'static str,
+    argument: &'static str,
+    found: DType,
+    allowed: &[DType],
+) -> Result<()> {
     if allowed.contains(&found) {
         return Ok(());
     }

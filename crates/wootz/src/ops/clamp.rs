@@ -1,13 +1,16 @@
 //! `clamp`: every element kept inside a range.
 
-use super::elementwise::{Names, launch_with, slice_mut, slices};
+use super::{
+    check,
+    elementwise::{Names, launch_with, slice_mut, slices},
+};
 use crate::{
     DType, Element, Result, Tensor,
     case::{Cases, Expected, round_to},
     cpu::elementwise::{Walk, blocks},
     kernels::Numbers,
     table::{Bench, Benches, Row},
-    with_dtype,
+    with_dtype, with_number,
 };
 use wootz_runtime::{Call, NativeFn};
 
@@ -16,7 +19,7 @@ pub const ROWS: &[Row] = &[Row {
     name: "clamp",
     family: "unary",
     summary: "x kept inside low..=high; a NaN stays one",
-    dtypes: DType::ALL,
+    dtypes: DType::NUMBERS,
     cases,
     benches: Benches::of_tables(bench),
 }];
@@ -34,7 +37,8 @@ struct Params {
 /// is the result.
 pub fn clamp(x: &Tensor, low: f64, high: f64) -> Result<Tensor> {
     let dtype = x.dtype();
-    let kernel: NativeFn = with_dtype!(dtype, T => keep_inside::<T>);
+    check::dtype("clamp", "x", x, DType::NUMBERS)?;
+    let kernel: NativeFn = with_number!(dtype, T => keep_inside::<T>);
     let params = |walk| Params { walk, low, high };
     let names = Names {
         op: "clamp",

@@ -3,7 +3,7 @@
 
 use super::{check, on_stream, runs_source, submit};
 use crate::{
-    DType, Error, Result, Shape, Tensor,
+    DType, Error, F8E4M3, Result, Shape, Tensor,
     cpu::{
         elementwise::{Walk, blocks},
         rows::{Narrow, Working, inlined, map},
@@ -294,6 +294,7 @@ pub(crate) unsafe fn round(x: &[f32], dtype: DType, out: *mut u8) {
             DType::U32 => whole(x, slice_mut(out.cast(), n), |x| x as u32),
             DType::I64 => whole(x, slice_mut(out.cast(), n), |x| x as i64),
             DType::U8 => whole(x, slice_mut(out, n), |x| x as u8),
+            DType::F8E4M3 => whole(x, slice_mut(out.cast(), n), F8E4M3::from_f32),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     table::{Bench, Benches, INDICES, Row},
     tensor::shape_of,
 };
-use wootz_runtime::{Body, Call, Grid, Kernel, Plan, Stream};
+use wootz_runtime::{Body, Buffer, Call, Grid, Kernel, Plan, Stream};
 
 /// The rows of the table.
 pub const ROWS: &[Row] = &[Row {
@@ -110,6 +110,9 @@ pub(super) fn run(
         let weight = or_copy(weight, weight.layout().is_contiguous(), second)?;
         let index = or_copy(index, index.layout().is_contiguous(), third)?;
         let refused = stream.refusals(op)?;
+        if hopper(stream, [x, weight, index], &refused, &out)? {
+            return epilogue.of(op, stream, out);
+        }
         let plan = kernels::grouped(x, weight, index, &out, &refused);
         // SAFETY: all are contiguous, of the sizes that the plan takes from them.
         unsafe { submit(stream, &plan)? };
@@ -129,6 +132,31 @@ pub(super) fn run(
     done.map_err(|error| index::explain(op, index, limit, error))?;
     drop(plan);
     Ok(out)
+}
+
+/// Computes contiguous arguments' products by Hopper's kernels, where they fit.
+fn hopper(
+    stream: &Stream,
+    [x, weight, index]: [&Tensor; 3],
+    refused: &Buffer,
+    out: &Tensor,
+) -> Result<bool> {
+    let caps = stream.device().caps();
+    let Some(product) = kernels::sm90::GroupedProduct::new(caps, x, weight) else {
+        return Ok(false);
+    };
+    let list = stream.allocate(kernels::list_bytes(index.count()))?;
+    let Some(plan) = product.plan(caps, &list, out) else {
+        return Ok(false);
+    };
+    let runs = kernels::runs(index, weight.dims()[0], product.part(), &list, refused);
+    // SAFETY: all are contiguous, of the sizes that the plans take from them, and the list has room
+    // for a part for each row.
+    unsafe {
+        submit(stream, &runs)?;
+        submit(stream, &plan)?;
+    }
+    Ok(true)
 }
 
 /// The plan without its output: `alpha` times the products, and `beta` times what is there.

@@ -26,7 +26,7 @@ pub const ROWS: &[Row] = &[
         name: "scatter",
         family: "index",
         summary: "x with out[i, index[i, j]] = source[i, j] along an axis; the last one stays",
-        dtypes: DType::ALL,
+        dtypes: DType::NUMBERS,
         cases: |cases| cases::add(cases, scatter, &Set),
         benches: Benches::of_indices(|dtype, dims| cases::bench(dtype, dims, scatter)),
     },
@@ -34,7 +34,7 @@ pub const ROWS: &[Row] = &[
         name: "scatter_add",
         family: "index",
         summary: "x with out[i, index[i, j]] += source[i, j] along an axis",
-        dtypes: DType::ALL,
+        dtypes: DType::NUMBERS,
         cases: |cases| cases::add(cases, scatter_add, &Add),
         benches: Benches::of_indices(|dtype, dims| cases::bench(dtype, dims, scatter_add)),
     },
@@ -42,7 +42,7 @@ pub const ROWS: &[Row] = &[
         name: "scatter_max",
         family: "index",
         summary: "x with the larger of out[i, index[i, j]] and source[i, j] along an axis",
-        dtypes: DType::ALL,
+        dtypes: DType::NUMBERS,
         cases: |cases| cases::add(cases, scatter_max, &Max),
         benches: Benches::of_indices(|dtype, dims| cases::bench(dtype, dims, scatter_max)),
     },
@@ -117,7 +117,7 @@ pub fn scatter_max(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> 
     let out = copy(x)?;
     job.run(
         &out,
-        crate::with_dtype!(x.dtype(), T => kernel::<T, T, Max>),
+        crate::with_number!(x.dtype(), T => kernel::<T, T, Max>),
     )?;
     Ok(out)
 }
@@ -152,6 +152,7 @@ impl<'a> Job<'a> {
         source: &'a Tensor,
     ) -> Result<Job<'a>> {
         let axis = x.axis(op, "axis", axis)?;
+        super::check::dtype(op, "x", x, DType::NUMBERS)?;
         index::check(op, ("x", x), index)?;
         super::check::same_device(op, &[("x", x), ("source", source)])?;
         super::check::same_dtype(op, &[("x", x), ("source", source)])?;

@@ -162,13 +162,13 @@ macro_rules! numbers {
 }
 
 numbers! {
-    abs Abs Same ALL, "|x|; the least integer keeps its sign",
+    abs Abs Same NUMBERS, "|x|; the least integer keeps its sign",
         |s, x| s.abs(x),
         |x: T| if x < T::ZERO { T::ZERO.sub(x) } else { x },
         |dtype, x: f64| wrap_number(dtype, x.abs());
-    neg Neg Same ALL, "−x; of integers modulo their range",
+    neg Neg Same NUMBERS, "−x; of integers modulo their range",
         |s, x| s.neg(x), |x: T| T::ZERO.sub(x), |dtype, x: f64| wrap_number(dtype, -x);
-    sign Sign Same ALL, "−1, 0 or 1 by the sign of x; a NaN stays one",
+    sign Sign Same NUMBERS, "−1, 0 or 1 by the sign of x; a NaN stays one",
         |s, x| {
             let zero = s.splat(0.0);
             let unit = s.copysign(s.splat(1.0), x);
@@ -176,10 +176,10 @@ numbers! {
         },
         |x: T| if x < T::ZERO { T::ONES } else if x > T::ZERO { T::ONE } else { x },
         |_, x: f64| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x };
-    relu Relu Same ALL, "max(x, 0); a NaN stays one",
+    relu Relu Same NUMBERS, "max(x, 0); a NaN stays one",
         |s, x| math::relu(s, x), |x: T| if x > T::ZERO { x } else { T::ZERO },
         |_, x: f64| if x.is_nan() { x } else { x.max(0.0) };
-    logical_not LogicalNot Truth ALL, "whether x is 0",
+    logical_not LogicalNot Truth NUMBERS, "whether x is 0",
         |s, x| s.select(s.eq(x, s.splat(0.0)), s.splat(1.0), s.splat(0.0)),
         |x: T| if x == T::ZERO { T::ONE } else { T::ZERO },
         |_, x: f64| f64::from(u8::from(x == 0.0));

@@ -29,6 +29,7 @@ const DTYPES: &[(&str, DType)] = &[
     ("U32", DType::U32),
     ("I64", DType::I64),
     ("U8", DType::U8),
+    ("F8_E4M3", DType::F8E4M3),
     ("BOOL", DType::U8),
 ];
 

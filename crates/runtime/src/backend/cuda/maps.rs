@@ -47,11 +47,16 @@ pub(super) fn encode(
 }
 
 fn one(encode: Encode, map: &TensorMap, address: CUdeviceptr) -> Result<Encoded, Failure> {
-    /// Unsigned integers of 1, 2 and 4 bytes: boxes are only moved.
+    /// Unsigned integers of 1, 2 and 4 bytes, which are only moved.
     const ELEMENTS: [u32; 3] = [0, 1, 2];
     const SWIZZLE_128_BYTES: u32 = 3;
     const READ_128_BYTES: u32 = 2;
-    let element = ELEMENTS[map.element.ilog2() as usize];
+    /// `f32` that becomes tf32.
+    const TF32: u32 = 11;
+    let element = match map.rounds {
+        true => TF32,
+        false => ELEMENTS[map.element.ilog2() as usize],
+    };
     let mut encoded = Encoded([0; 16]);
     let steps = [1; 3];
     // SAFETY: writes one map; reads as many numbers as a tensor of three axes has. The address is

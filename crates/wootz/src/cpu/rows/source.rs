@@ -2,7 +2,7 @@
 
 use super::{Axes, STRIP, TILE};
 use crate::{
-    DType, Element,
+    DType, Element, F8E4M3,
     cpu::simd::{Float, Job, Simd, dispatch},
 };
 use half::{bf16, f16};
@@ -38,6 +38,7 @@ impl Working for f32 {
                 (DType::BF16, 1) => dispatch(Widen(run::<bf16>(from, out.len()), out)),
                 (DType::F16, _) => each::<f16, _>(from, step, out, f16::to_f32),
                 (DType::BF16, _) => each::<bf16, _>(from, step, out, bf16::to_f32),
+                (DType::F8E4M3, _) => each::<F8E4M3, _>(from, step, out, F8E4M3::to_f32),
                 _ => each::<f32, _>(from, step, out, |x| x),
             }
         }

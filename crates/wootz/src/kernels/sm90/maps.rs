@@ -1,29 +1,38 @@
-//! Tensor maps of a product's matrices, of elements of 2 bytes.
+//! Tensor maps of a product's matrices.
 
-use super::{DEPTH, ROW_BYTES};
+use super::{BOX, ROW_BYTES};
 use crate::kernels::operand::Operand;
 use wootz_runtime::TensorMap;
 
-/// The map of a factor, for boxes of `rows` along its outer axis.
+/// The map of a factor, for boxes of `rows` along its outer axis. `f32` is multiplied as tf32.
 pub(super) fn factor(factor: &Operand, binding: usize, rows: usize) -> TensorMap {
     let [outer, inner] = factor.sizes;
     let (sizes, high) = if factor.inner {
         ([inner, outer], rows)
     } else {
-        ([outer, inner], DEPTH)
+        ([outer, inner], BOX)
     };
-    matrices(binding, sizes, factor.stride, factor.batch, high)
+    let element = (factor.element, factor.element == 4);
+    matrices(binding, element, sizes, factor.stride, factor.batch, high)
 }
 
 /// The map of contiguous results, for the boxes that a simd writes. Where their rows are no multiples
 /// of 16 bytes it is never looked at, and no map of theirs.
-pub(super) fn result(binding: usize, [m, n]: [u64; 2], batch: u64) -> TensorMap {
-    let wide = n.next_multiple_of(8);
-    matrices(binding, [n, m], wide, [batch, m * wide], 16)
+pub(super) fn result(binding: usize, element: u64, [m, n]: [u64; 2], batch: u64) -> TensorMap {
+    let wide = n.next_multiple_of(16 / element);
+    matrices(
+        binding,
+        (element, false),
+        [n, m],
+        wide,
+        [batch, m * wide],
+        16,
+    )
 }
 
 fn matrices(
     binding: usize,
+    (element, rounds): (u64, bool),
     [wide, high]: [u64; 2],
     stride: u64,
     [matrices, step]: [u64; 2],
@@ -31,10 +40,11 @@ fn matrices(
 ) -> TensorMap {
     TensorMap {
         binding,
-        element: 2,
+        element: element as u32,
+        rounds,
         sizes: [wide, high, matrices],
-        strides: [2 * stride, 2 * step],
-        box_sizes: [ROW_BYTES as u32 / 2, rows as u32, 1],
+        strides: [element * stride, element * step],
+        box_sizes: [(ROW_BYTES as u64 / element) as u32, rows as u32, 1],
     }
 }
 
@@ -45,6 +55,7 @@ mod tests {
     #[test]
     fn a_factor_is_mapped_along_its_neighbours() {
         let turned = Operand {
+            element: 2,
             inner: false,
             sizes: [40, 24],
             stride: 48,
@@ -59,5 +70,11 @@ mod tests {
         };
         let map = factor(&inner, 0, 128);
         assert_eq!((map.sizes, map.box_sizes), ([24, 40, 3], [64, 128, 1]));
+        let wide = Operand {
+            element: 4,
+            ..inner
+        };
+        let map = factor(&wide, 0, 128);
+        assert_eq!((map.strides, map.box_sizes), ([192, 4608], [32, 128, 1]));
     }
 }

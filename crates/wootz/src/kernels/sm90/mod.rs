@@ -1,10 +1,16 @@
-//! Kernels that only Hopper runs: matrix products, of `kernels/sm90/matmul.h`.
+//! Kernels that only Hopper runs: matrix products, of `kernels/sm90`.
 
+mod grouped;
 mod maps;
 mod product;
+mod scaled;
 mod tile;
 
-pub(crate) use product::plan;
+pub(crate) use grouped::GroupedProduct;
+pub use grouped::Sm90Grouped;
+pub(crate) use product::{plan, takes};
+pub use scaled::Sm90Scaled;
+pub(crate) use scaled::{BLOCK, Scales, scaled, takes_scaled};
 pub use tile::Sm90Tile;
 
 use super::{Buffer, Form, Id, Instance, KernelParams, element, structs::Sm90MatmulParams};
@@ -16,13 +22,13 @@ pub(super) const HOPPER: &str = "sm_90";
 
 /// Every kernel that only Hopper runs: those that `modules` leaves out.
 pub fn sm90_kernels() -> Vec<Id> {
-    Sm90Matmul::all()
+    [Sm90Matmul::all(), Sm90Scaled::all(), Sm90Grouped::all()].concat()
 }
 
 /// Which kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sm90Matmul {
-    /// The type, of half width.
+    /// The type: of half width, or `f32`, whose factors become tf32.
     pub dtype: DType,
     /// The tile.
     pub tile: Sm90Tile,
@@ -32,23 +38,26 @@ pub struct Sm90Matmul {
     pub x_inner: bool,
 }
 
-/// The inner size that a slot holds, and bytes of its rows.
-const DEPTH: usize = 64;
+/// Bytes of a slot's rows, and the rows of a box of a factor whose rows lie along its outer axis.
 const ROW_BYTES: usize = 128;
+const BOX: usize = 64;
 
 impl Sm90Matmul {
     fn all() -> Vec<Id> {
         let mut all = vec![];
-        for dtype in [DType::F16, DType::BF16] {
+        for &dtype in DType::FLOATS {
             for tile in tiles() {
-                for ways in tile.ways() {
-                    all.push(Id::Sm90Matmul(Sm90Matmul {
+                let ways = [[true, true], [false, true], [true, false], [false, false]];
+                let taken = ways.into_iter();
+                let taken = taken.filter(|&way| tile.takes(way, dtype.size()));
+                all.extend(taken.map(|[a_inner, x_inner]| {
+                    Id::Sm90Matmul(Sm90Matmul {
                         dtype,
                         tile,
-                        a_inner: ways & 1 != 0,
-                        x_inner: ways & 2 != 0,
-                    }));
-                }
+                        a_inner,
+                        x_inner,
+                    })
+                }));
             }
         }
         all

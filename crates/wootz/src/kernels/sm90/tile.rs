@@ -1,6 +1,6 @@
 //! The tiles there are, and which one a product takes.
 
-use super::ROW_BYTES;
+use super::{BOX, ROW_BYTES};
 
 /// The part of a product that a group computes at a time, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +71,11 @@ pub(super) fn tiles() -> impl Iterator<Item = Sm90Tile> {
     timed.chain(TURNED.iter().copied())
 }
 
+/// Those that sum up all of the inner size.
+pub(super) fn whole_tiles() -> impl Iterator<Item = Sm90Tile> {
+    tiles().filter(|tile| tile.share == Share::Right)
+}
+
 const fn tile(rows: usize, columns: usize, slots: usize, cluster: usize, share: Share) -> Sm90Tile {
     Sm90Tile {
         rows,
@@ -100,20 +105,30 @@ pub(super) struct Extent {
     /// m, n, k.
     pub(super) sizes: [u64; 3],
     pub(super) batch: u64,
-    /// Whether the elements along the inner size are neighbours in both factors.
-    pub(super) inner: bool,
+    /// Whether the elements along the inner size are neighbours, in each factor.
+    pub(super) inner: [bool; 2],
+    /// Elements of the inner size that a step takes.
+    pub(super) depth: u64,
 }
 
 impl Sm90Tile {
     /// The tile for a product on so many cores.
-    pub(super) fn choose(extent: Extent, cores: u64) -> Sm90Tile {
+    pub(super) fn choose(extent: Extent, cores: u64) -> Option<Sm90Tile> {
         if let Some(tile) = Sm90Tile::turned(extent, cores) {
-            return tile;
+            return Some(tile);
         }
-        let fits = |timed: &&Timed| timed.tile.splits(extent);
-        let fitting = TILES.iter().filter(fits);
-        let fastest = fitting.min_by_key(|timed| timed.cost(extent, cores));
-        fastest.unwrap_or(&TILES[0]).tile
+        fastest(extent, cores, |_| true)
+    }
+
+    /// The same among those that sum up all of the inner size, of which `fits` says which will do.
+    pub(super) fn whole(
+        extent: Extent,
+        cores: u64,
+        fits: impl Fn(Sm90Tile) -> bool,
+    ) -> Option<Sm90Tile> {
+        fastest(extent, cores, |tile| {
+            tile.share == Share::Right && fits(tile)
+        })
     }
 
     /// The tile for few rows: the narrowest, cut along the inner size while there are cores for it.
@@ -122,17 +137,18 @@ impl Sm90Tile {
         let fits = |tile: &&Sm90Tile| {
             let groups = tile.cover([m, n])[0] * tile.cluster as u64;
             let room = tile.cluster == 1 || groups.saturating_mul(extent.batch) <= cores;
-            extent.inner && m <= tile.columns as u64 && tile.splits(extent) && room
+            m <= tile.columns as u64 && tile.fits(extent) && room
         };
         let fitting = || TURNED.iter().filter(fits);
         let most = fitting().map(|tile| tile.cluster).max()?;
         fitting().find(|tile| tile.cluster == most).copied()
     }
 
-    /// Whether there is enough of the inner size to share.
-    fn splits(self, extent: Extent) -> bool {
+    /// Whether it takes the factors as they lie, and there is enough of the inner size to share.
+    fn fits(self, extent: Extent) -> bool {
         let [_, _, k] = extent.sizes;
-        self.share == Share::Right || k >= 64 * self.cluster as u64
+        let splits = self.share == Share::Right || k >= extent.depth * self.cluster as u64;
+        self.takes(extent.inner, ROW_BYTES / extent.depth as usize) && splits
     }
 
     /// Tiles that cover `sizes`, along rows and columns.
@@ -163,12 +179,13 @@ impl Sm90Tile {
         cores * groups / self.cluster
     }
 
-    /// Which ways its kernels take the factors: 1 if the left one lies along the inner size, and 2
-    /// if the right one does.
-    pub(super) fn ways(self) -> std::ops::Range<u32> {
+    /// Whether its kernels take factors with elements of so many bytes, and such neighbours.
+    pub(super) fn takes(self, [left, right]: [bool; 2], element: usize) -> bool {
         match self.share {
-            Share::Turned => 3..4,
-            Share::Right | Share::Inner => 0..4,
+            Share::Right | Share::Inner if element == 2 => {
+                right || self.columns.is_multiple_of(BOX * self.sharing())
+            }
+            _ => left && right,
         }
     }
 
@@ -184,12 +201,21 @@ impl Sm90Tile {
     }
 }
 
+/// The tile that is done first, of those that fit.
+fn fastest(extent: Extent, cores: u64, fits: impl Fn(Sm90Tile) -> bool) -> Option<Sm90Tile> {
+    let fitting = TILES.iter();
+    let fitting = fitting.filter(|timed| timed.tile.fits(extent) && fits(timed.tile));
+    let fastest = fitting.min_by_key(|timed| timed.cost(extent, cores))?;
+    Some(fastest.tile)
+}
+
 impl Timed {
     /// How long the core with the most parts takes.
     fn cost(&self, extent: Extent, cores: u64) -> u64 {
         let Extent {
             sizes: [m, n, k],
             batch,
+            depth,
             ..
         } = extent;
         let tile = self.tile;
@@ -197,11 +223,11 @@ impl Timed {
         let (groups, steps) = match tile.share {
             Share::Right => (
                 high.next_multiple_of(tile.cluster as u64) * wide,
-                k.div_ceil(64),
+                k.div_ceil(depth),
             ),
             Share::Inner | Share::Turned => {
                 let cluster = tile.cluster as u64;
-                (high * wide * cluster, k.div_ceil(64 * cluster))
+                (high * wide * cluster, k.div_ceil(depth * cluster))
             }
         };
         // Not all cores can be reached by clusters of four.
@@ -231,9 +257,10 @@ mod tests {
         let extent = Extent {
             sizes,
             batch,
-            inner,
+            inner: [inner; 2],
+            depth: 64,
         };
-        Sm90Tile::choose(extent, 132)
+        Sm90Tile::choose(extent, 132).unwrap()
     }
 
     #[test]

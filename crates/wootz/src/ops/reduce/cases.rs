@@ -27,43 +27,43 @@ macro_rules! row {
 
 /// The rows of the table.
 pub const ROWS: &[Row] = &[
-    row!(sum, "the sum over axes", DType::ALL, |x| sum(
+    row!(sum, "the sum over axes", DType::NUMBERS, |x| sum(
         &x[0], -1, false
     )),
     row!(mean, "the mean over axes", DType::FLOATS, |x| mean(
         &x[0], -1, false
     )),
-    row!(prod, "the product over axes", DType::ALL, |x| prod(
+    row!(prod, "the product over axes", DType::NUMBERS, |x| prod(
         &x[0], -1, false
     )),
-    row!(max, "the largest element over axes", DType::ALL, |x| max(
-        &x[0], -1, false
-    )),
-    row!(min, "the smallest element over axes", DType::ALL, |x| min(
-        &x[0], -1, false
-    )),
+    row!(max, "the largest element over axes", DType::NUMBERS, |x| {
+        max(&x[0], -1, false)
+    }),
+    row!(min, "the smallest element over axes", DType::NUMBERS, |x| {
+        min(&x[0], -1, false)
+    }),
     row!(
         argmax,
         "where the largest element along an axis stands",
-        DType::ALL,
+        DType::NUMBERS,
         |x| { argmax(&x[0], -1, false) }
     ),
     row!(
         argmin,
         "where the smallest element along an axis stands",
-        DType::ALL,
+        DType::NUMBERS,
         |x| { argmin(&x[0], -1, false) }
     ),
     row!(
         any,
         "whether some element over axes is not zero",
-        DType::ALL,
+        DType::NUMBERS,
         |x| any(&x[0], -1, false)
     ),
     row!(
         all,
         "whether no element over axes is zero",
-        DType::ALL,
+        DType::NUMBERS,
         |x| all(&x[0], -1, false)
     ),
     row!(var, "the variance over axes", DType::FLOATS, |x| var(

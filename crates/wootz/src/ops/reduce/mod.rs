@@ -76,6 +76,7 @@ struct Checked {
 }
 
 fn check(op: &'static str, x: &Tensor, over: Over<'_>, keep: bool) -> Result<Checked> {
+    check::dtype(op, "x", x, DType::NUMBERS)?;
     let mut marked = [false; MAX_RANK];
     let mut mark = |axis: isize| {
         let index = x.axis(op, "over", axis)?;
