@@ -9,6 +9,11 @@ mod backend;
 mod buffer;
 mod cache;
 mod caps;
+#[cfg(any(
+    feature = "emulated",
+    all(not(loom), any(target_os = "linux", target_os = "macos", windows))
+))]
+mod compiled;
 pub mod crew;
 mod device;
 pub mod encode;

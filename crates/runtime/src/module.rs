@@ -47,14 +47,3 @@ pub struct Source {
     /// The entry point's name in it, unique among all kernels.
     pub entry: &'static str,
 }
-
-impl Source {
-    /// What compiled entry points are found by.
-    #[cfg(any(
-        feature = "emulated",
-        all(not(loom), any(target_os = "linux", target_os = "macos", windows))
-    ))]
-    pub(crate) fn key(&self) -> (u128, &'static str) {
-        (self.module.hash, self.entry)
-    }
-}

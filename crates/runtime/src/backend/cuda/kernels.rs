@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     cache,
+    compiled::Compiled,
     error::{Error, Result},
     fingerprint::fingerprint,
     kept::Kept,
-    kernels::KernelCache,
     module::Source,
     plan::Grid,
 };
@@ -22,8 +22,7 @@ pub(super) struct Kernels {
     /// Compute capability, 90 for 9.0.
     capability: u32,
     kept: Kept,
-    modules: KernelCache<u128, Handle<CUmod_st>, Error>,
-    functions: KernelCache<(u128, &'static str), Function, Error>,
+    compiled: Compiled<Handle<CUmod_st>, Function>,
 }
 
 /// A compiled entry point, and what a launch of it may ask for.
@@ -38,21 +37,15 @@ impl Kernels {
         Kernels {
             capability,
             kept: Kept::new(cache::folder().map(|folder| folder.join("cuda"))),
-            modules: KernelCache::new(),
-            functions: KernelCache::new(),
+            compiled: Compiled::new(),
         }
     }
 
     /// The compiled entry point. Compiles its module if nobody has.
     pub(super) fn find(&self, gpu: &Gpu, source: Source) -> Result<&Function> {
-        let key = source.key();
-        if let Some(function) = self.functions.get(&key) {
-            return Ok(function);
-        }
-        self.functions.get_or_compile(key, || {
-            let (text, entry) = (source.module.text(), source.entry);
-            let compile = || self.module(gpu, text, entry, &[]);
-            let module = self.modules.get_or_compile(source.module.hash(), compile)?;
+        let (text, entry) = (source.module.text(), source.entry);
+        let compile = || self.module(gpu, text, entry, &[]);
+        self.compiled.find(source, compile, |module| {
             let handle = find(gpu, *module, entry)?;
             gpu.attempt(Function::new(gpu, handle))
         })

@@ -10,8 +10,8 @@ use crate::{
     buffer::RawMemory,
     cache,
     caps::{Caps, Family},
+    compiled::Compiled,
     error::{Error, Result},
-    kernels::KernelCache,
     module::Source,
     plan::{Body, Plan},
     stream::StreamShared,
@@ -67,11 +67,10 @@ impl Backend for Emulated {
     }
 }
 
-/// Compiled kernels: modules by hash, entry points by module and name.
+/// The compiled kernels of all streams.
 struct Kernels {
     folder: PathBuf,
-    libraries: KernelCache<u128, Library, Error>,
-    entries: KernelCache<(u128, &'static str), Entry, Error>,
+    compiled: Compiled<Library, Entry>,
 }
 
 fn kernels() -> &'static Kernels {
@@ -80,8 +79,7 @@ fn kernels() -> &'static Kernels {
         let private = || std::env::temp_dir().join(format!("wootz-{}", std::process::id()));
         Kernels {
             folder: cache::folder().unwrap_or_else(private).join(NAME),
-            libraries: KernelCache::new(),
-            entries: KernelCache::new(),
+            compiled: Compiled::new(),
         }
     })
 }
@@ -95,30 +93,29 @@ pub fn compile_together(text: &str, sources: &[Source]) -> Result<()> {
     let kernels = kernels();
     let library = Library::open(text, &kernels.folder).map_err(|error| refused(first, error))?;
     for &source in sources {
-        kernels.entries.get_or_compile(source.key(), || {
-            let entry = library.entry(source.entry);
-            entry.map_err(|error| refused(source, error))
-        })?;
+        kernels
+            .compiled
+            .keep(source, || entry_of(&library, source))?;
     }
     Ok(())
 }
 
 impl Kernels {
     fn find(&self, source: Source) -> Result<Entry> {
-        let key = source.key();
-        if let Some(entry) = self.entries.get(&key) {
-            return Ok(*entry);
-        }
-        let found = self.entries.get_or_compile(key, || {
-            let library = self.libraries.get_or_compile(source.module.hash(), || {
-                Library::open(source.module.text(), &self.folder)
-                    .map_err(|error| refused(source, error))
-            })?;
-            let entry = library.entry(source.entry);
-            entry.map_err(|error| refused(source, error))
-        });
+        let compile = || {
+            let library = Library::open(source.module.text(), &self.folder);
+            library.map_err(|error| refused(source, error))
+        };
+        let found = self
+            .compiled
+            .find(source, compile, |library| entry_of(library, source));
         found.copied()
     }
+}
+
+fn entry_of(library: &Library, source: Source) -> Result<Entry> {
+    let entry = library.entry(source.entry);
+    entry.map_err(|error| refused(source, error))
 }
 
 fn refused(source: Source, error: LibraryError) -> Error {

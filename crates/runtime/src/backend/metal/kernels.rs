@@ -8,10 +8,10 @@
 use super::gpu::Gpu;
 use crate::{
     cache,
+    compiled::Compiled,
     error::{Error, Result},
     fingerprint::fingerprint,
     kept::Kept,
-    kernels::KernelCache,
     module::Source,
     plan::{MAX_PARAMS, Plan},
 };
@@ -40,9 +40,10 @@ pub(super) struct Kernels {
     /// The device and its system: code for one is none for another.
     target: String,
     kept: Kept,
-    libraries: KernelCache<u128, Retained<ProtocolObject<dyn MTLLibrary>>, Error>,
-    pipelines: KernelCache<(u128, &'static str), Pipeline, Error>,
+    compiled: Compiled<Library, Pipeline>,
 }
+
+type Library = Retained<ProtocolObject<dyn MTLLibrary>>;
 
 /// A compiled entry point, and what a dispatch of it may ask for.
 pub(super) struct Pipeline {
@@ -58,35 +59,20 @@ impl Kernels {
             Kernels {
                 target: format!("{} {system}", device.name()),
                 kept: Kept::new(cache::folder().map(|folder| folder.join("metal"))),
-                libraries: KernelCache::new(),
-                pipelines: KernelCache::new(),
+                compiled: Compiled::new(),
             }
         })
     }
 
     /// The compiled entry point. Compiles it if nobody has.
     pub(super) fn find(&self, gpu: &Gpu, source: Source) -> Result<&Pipeline> {
-        let key = source.key();
-        if let Some(pipeline) = self.pipelines.get(&key) {
-            return Ok(pipeline);
-        }
-        self.pipelines
-            .get_or_compile(key, || autoreleasepool(|_| self.compile(gpu, source)))
+        let library = || autoreleasepool(|_| library(gpu, source));
+        let pipeline = |library: &Library| autoreleasepool(|_| self.pipeline(gpu, source, library));
+        self.compiled.find(source, library, pipeline)
     }
 
-    fn compile(&self, gpu: &Gpu, source: Source) -> Result<Pipeline> {
-        let refused = |log: String| Error::Compile {
-            device: gpu.name.clone(),
-            kernel: source.entry,
-            log,
-        };
-        let library = self.libraries.get_or_compile(source.module.hash(), || {
-            let text = NSString::from_str(source.module.text());
-            let library = gpu
-                .device
-                .newLibraryWithSource_options_error(&text, Some(&options()));
-            library.map_err(|error| refused(words(&error)))
-        })?;
+    fn pipeline(&self, gpu: &Gpu, source: Source, library: &Library) -> Result<Pipeline> {
+        let refused = |log| refused(gpu, source, log);
         let function = library.newFunctionWithName(&NSString::from_str(source.entry));
         let function = function.ok_or_else(|| {
             refused(format!(
@@ -184,6 +170,20 @@ impl Kernels {
 
     fn archive_path(&self, key: u128) -> Option<PathBuf> {
         Some(self.kept.path(key)?.with_extension("archive"))
+    }
+}
+
+fn library(gpu: &Gpu, source: Source) -> Result<Library> {
+    let (device, text) = (&gpu.device, NSString::from_str(source.module.text()));
+    let library = device.newLibraryWithSource_options_error(&text, Some(&options()));
+    library.map_err(|error| refused(gpu, source, words(&error)))
+}
+
+fn refused(gpu: &Gpu, source: Source, log: String) -> Error {
+    Error::Compile {
+        device: gpu.name.clone(),
+        kernel: source.entry,
+        log,
     }
 }
 
