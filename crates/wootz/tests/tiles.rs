@@ -1,5 +1,6 @@
-//! Matrix products of each tile on the emulator, where the conformance suite's sizes do not reach
-//! the largest. All sums are whole numbers that every type holds.
+//! Kernels by tiles on the emulator, at sizes that the conformance suite does not reach: products of
+//! each tile, copies that turn, and operands with long lines. All results are whole numbers that every
+//! type holds.
 
 use half::bf16;
 use wootz::{DType, Device, Tensor, ops};
@@ -34,5 +35,34 @@ fn each_tile_gives_what_the_cpu_gives() {
                 .map(|device| product(left, right, dtype, device));
             assert_eq!(got, want, "{left:?} by {right:?} in {dtype}");
         }
+    }
+}
+
+#[test]
+fn turned_copies_give_what_the_cpu_gives() {
+    for dtype in DType::ALL {
+        for dims in [[2, 40, 72], [1, 33, 100], [3, 136, 24]] {
+            let [got, want] = [Device::emulated(), Device::cpu()].map(|device| {
+                let x = ops::cast(&numbers(&dims, device), DType::F32).unwrap();
+                let x = ops::cast(&ops::abs(&x).unwrap(), *dtype).unwrap();
+                let turned = ops::copy(&x.transpose(1, 2).unwrap()).unwrap();
+                let values = ops::cast(&turned, DType::F32).unwrap();
+                values.to_vec::<f32>().unwrap()
+            });
+            assert_eq!(got, want, "{dims:?} of {dtype}");
+        }
+    }
+}
+
+#[test]
+fn long_lines_give_what_the_cpu_gives() {
+    let (rows, columns) = (320, 4 * 208);
+    for other in [[1, columns], [rows, 1]] {
+        let [got, want] = [Device::emulated(), Device::cpu()].map(|device| {
+            let of = |dims: &[usize]| ops::cast(&numbers(dims, device), DType::F32).unwrap();
+            let sum = ops::add(&of(&[rows, columns]), &of(&other)).unwrap();
+            sum.to_vec::<f32>().unwrap()
+        });
+        assert_eq!(got, want, "beside {other:?}");
     }
 }

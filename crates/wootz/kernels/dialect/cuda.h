@@ -10,6 +10,7 @@
 #define constant const
 #define FIXED static constexpr const
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 
 namespace wootz {
 
@@ -47,6 +48,20 @@ struct bf16 {
   explicit bf16(f32 value) { asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value)); }
   explicit operator f32() const { return bits_as<f32>(u32(bits) << 16); }
 };
+
+// The halves of a word as bf16, by an instruction that is no shift to the compiler, which would else
+// keep what a shift gave before in a register.
+#define HAS_ANEW
+inline f32 low_anew(u32 word) {
+  u32 bits;
+  asm volatile("prmt.b32 %0, %1, 0, 0x1044;" : "=r"(bits) : "r"(word));
+  return bits_as<f32>(bits);
+}
+inline f32 high_anew(u32 word) {
+  u32 bits;
+  asm volatile("prmt.b32 %0, %1, 0, 0x3244;" : "=r"(bits) : "r"(word));
+  return bits_as<f32>(bits);
+}
 
 // Where a body runs.
 struct Place {

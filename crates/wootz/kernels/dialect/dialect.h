@@ -15,7 +15,7 @@
 //   maths       exp_precise, exp_fast, ...: never a bare name whose meaning differs
 //   bits        bits_as<T>(x)
 //   constants   FIXED for class-scope constants
-//   loops       UNROLL before a loop with constant bounds
+//   loops       UNROLL before a loop with constant bounds; ROLLED before one that shall stay one
 //   entries     ENTRY(name, lanes, count, Params, buffers, arguments, body): one generated line
 //               per kernel; buffers is a run of IN(index, type) and OUT(index, type), arguments
 //               names them as (b0, b1, ...), body may hold commas; DENSE_ENTRY and CLUSTER_n_ENTRY

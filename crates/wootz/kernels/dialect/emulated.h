@@ -15,6 +15,7 @@
 #define constant const
 #define FIXED static constexpr const
 #define UNROLL
+#define ROLLED
 #define UNCHECKED __attribute__((no_sanitize_thread, noinline))
 
 namespace wootz {

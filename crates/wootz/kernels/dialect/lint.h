@@ -8,6 +8,7 @@
 #define thread
 #define FIXED static constexpr const
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define ROLLED
 
 namespace wootz {
 

@@ -15,6 +15,7 @@
 #define scratch threadgroup
 #define FIXED static constant constexpr const
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define ROLLED _Pragma("clang loop unroll(disable)")
 
 namespace wootz {
 

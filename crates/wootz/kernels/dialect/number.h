@@ -139,4 +139,19 @@ template <typename T> inline void set_element(thread Words& words, u32 i, T valu
   InWords<T, sizeof(T)>::set(words, i, value);
 }
 
+// Element i, widened; and once more, worked out anew rather than kept from the first time.
+template <typename T> inline wide<T> widened(thread const Words& words, u32 i) {
+  return widen(element<T>(words, i));
+}
+template <typename T> struct Anew {
+  static wide<T> of(thread const Words& words, u32 i) { return widened<T>(words, i); }
+};
+#if defined(HAS_ANEW)
+template <> struct Anew<bf16> {
+  static f32 of(thread const Words& words, u32 i) {
+    return i % 2 == 0 ? low_anew(words.at[i / 2]) : high_anew(words.at[i / 2]);
+  }
+};
+#endif
+
 }  // namespace wootz

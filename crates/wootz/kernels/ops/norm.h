@@ -35,25 +35,11 @@ struct JoinSpread {
   }
 };
 
-template <typename T, u32 VEC, typename Team>
-inline f32 sum_streamed(thread Team& team, device const T* x, u64 length, f32 over) {
-  f32 sum = 0.0f;
-  for (u64 start = u64(team.rank) * VEC; start < length; start += u64(team.size) * VEC) {
-    Pack<T, VEC> pack = load<VEC>(x + start);
-    UNROLL for (u32 i = 0; i < VEC; ++i) sum += f32(pack.at[i]) / over;
-  }
-  return sum;
-}
-
 // What a row is centred on: its mean, or 0, which needs no sum.
 struct Centred {
   enum : bool { CENTRED = true };
   template <typename Team> static f32 centre(thread Team& team, f32 sum, f32 share) {
     return reduce<Sum<f32>>(team, sum) * share;
-  }
-  template <typename T, u32 VEC, typename Team>
-  static f32 total(thread Team& team, device const T* x, u64 length, f32 over) {
-    return reduce<Sum<f32>>(team, sum_streamed<T, VEC>(team, x, length, over));
   }
   template <typename Team> static Spread spread(thread Team& team, Spread state) {
     return reduce<JoinSpread>(team, state);
@@ -62,20 +48,16 @@ struct Centred {
 struct Uncentred {
   enum : bool { CENTRED = false };
   template <typename Team> static f32 centre(thread Team&, f32, f32) { return 0.0f; }
-  template <typename T, u32 VEC, typename Team>
-  static f32 total(thread Team&, device const T*, u64, f32) {
-    return 0.0f;
-  }
   template <typename Team> static Spread spread(thread Team& team, Spread state) {
     Spread all = {0.0f, reduce<Sum<f32>>(team, state.squares)};
     return all;
   }
 };
 
-// y = (x - shift) * scale
+// y = x * scale + offset
 struct Line {
-  f32 shift;
   f32 scale;
+  f32 offset;
 };
 
 // Whether the sum of squares is of a size that f32 can hold well.
@@ -87,13 +69,13 @@ inline Line line_of(Spread all, f32 share, f32 eps) {
   f32 miss = all.sum * share;
   f32 variance = fused(all.squares, share, -(miss * miss));
   if (variance < 0.0f) variance = 0.0f;
-  Line line = {miss, 1.0f / sqrt_precise(variance + eps)};
+  f32 scale = 1.0f / sqrt_precise(variance + eps);
+  Line line = {scale, -miss * scale};
   return line;
 }
 // The same of deviations that were scaled by `down`.
 inline Line line_of(Spread all, f32 share, f32 eps, f32 down) {
   Line line = line_of(all, share, eps * down * down);
-  line.shift /= down;
   line.scale *= down;
   return line;
 }
@@ -128,60 +110,131 @@ inline Affine<T, VEC> affine_at(device const T* weight, device const T* bias, u6
   if (p.has_bias) affine.bias = Whose::template fetch<VEC>(bias, index, p);
   return affine;
 }
-// (x - line.shift) * line.scale * weight + bias
+// (x * line.scale + line.offset) * weight + bias; what is not centred has neither summand.
 template <typename Kind, typename T, u32 VEC>
 inline void apply(thread f32* x, Line line, thread const Affine<T, VEC>& affine) {
   UNROLL for (u32 i = 0; i < VEC; ++i) {
-    f32 slope = line.scale * f32(affine.weight.at[i]), offset = f32(affine.bias.at[i]);
-    x[i] = fused(x[i], slope, Kind::CENTRED ? fused(-line.shift, slope, offset) : offset);
+    f32 weight = f32(affine.weight.at[i]);
+    x[i] = Kind::CENTRED ? fused(fused(x[i], line.scale, line.offset), weight, f32(affine.bias.at[i]))
+                         : x[i] * line.scale * weight;
   }
 }
 
-template <typename Kind, u32 VEC, typename T, u32 PACKS, typename Team>
-inline Spread spread_held(thread Team& team, thread const Row<T, VEC, PACKS>& row, f32 down) {
+// What is added up over a row in memory, of elements `down` times their distance from a centre.
+template <typename T, u32 VEC, typename Team>
+inline Spread spread_streamed(thread const Team& team, device const T* x, u64 length, f32 centre,
+                              f32 down) {
   Spread state = JoinSpread::none();
+  ROLLED for (u64 start = u64(team.rank) * VEC; start < length; start += u64(team.size) * VEC) {
+    Pack<T, VEC> pack = load<VEC>(x + start);
+    UNROLL for (u32 i = 0; i < VEC; ++i) {
+      f32 apart = (f32(pack.at[i]) - centre) * down;
+      state.sum += apart;
+      state.squares = fused(apart, apart, state.squares);
+    }
+  }
+  return state;
+}
+
+// A row that is read from memory again and again: one that is too long to hold, or whose sums ask for a
+// better centre or scale.
+template <typename Kind, u32 VEC, typename T, typename Team>
+inline void stream_row(thread Team& team, device const T* from, device const T* weight,
+                       device const T* bias, device T* to, u64 length, constant NormParams& p) {
+  f32 share = 1.0f / f32(p.length);
+  Spread first = spread_streamed<T, VEC>(team, from, length, 0.0f, 1.0f);
+  f32 centre = Kind::centre(team, first.sum, share);
+  if (any(team, is_inf(centre))) {
+    // The sum was too large, which the mean need not be.
+    first = spread_streamed<T, VEC>(team, from, length, 0.0f, power_of_two(-32));
+    f32 mean = Kind::centre(team, first.sum, share) * power_of_two(32);
+    if (is_inf(centre)) centre = mean;
+  }
+  Spread all = Kind::spread(team, spread_streamed<T, VEC>(team, from, length, centre, 1.0f));
+  Line line = line_of(all, share, p.eps);
+  bool unfit = !fits(all.squares, p.eps);
+  if (any(team, unfit)) {
+    f32 top = 0.0f;
+    ROLLED for (u64 start = u64(team.rank) * VEC; start < length; start += u64(team.size) * VEC) {
+      Pack<T, VEC> pack = load<VEC>(from + start);
+      UNROLL for (u32 i = 0; i < VEC; ++i) top = Max<f32>::join(top, absolute(f32(pack.at[i]) - centre));
+    }
+    f32 down = down_from(reduce<Max<f32>>(team, top));
+    all = Kind::spread(team, spread_streamed<T, VEC>(team, from, length, centre, down));
+    if (unfit) line = line_of(all, share, p.eps, down);
+  }
+  ROLLED for (u64 start = u64(team.rank) * VEC; start < length; start += u64(team.size) * VEC) {
+    Pack<T, VEC> pack = load<VEC>(from + start);
+    f32 values[VEC];
+    UNROLL for (u32 i = 0; i < VEC; ++i) values[i] = f32(pack.at[i]) - centre;
+    Affine<T, VEC> affine = p.packed ? affine_at<Own, VEC>(weight, bias, start, p)
+                                     : affine_at<Shared, VEC>(weight, bias, start, p);
+    apply<Kind>(values, line, affine);
+    pack = narrow<T, VEC>(values);
+    store<VEC>(to + start, pack);
+  }
+}
+
+// Whether sums from 0 do, so that one look at the row is enough: for no mean; and for results of half
+// width, whose rounding hides what is lost where the mean's square is no more than 16 variances.
+template <typename Kind, typename T> struct Once {
+  enum : bool { ENOUGH = !Kind::CENTRED || sizeof(T) == 2 };
+};
+inline bool is_near(Spread all, f32 share) {
+  f32 mean = all.sum * share, square = all.squares * share;
+  return mean * mean <= 16.0f * (square - mean * mean);
+}
+
+// Sums over a row in registers, where what is not there is 0, of distances from a centre.
+template <typename T, u32 VEC, u32 PACKS, typename Team>
+inline Spread spread_held(thread const Team& team, thread const Row<T, VEC, PACKS>& row, f32 centre,
+                          u32 length) {
+  Spread state = JoinSpread::none();
+  bool whole = length == team.size * VEC * PACKS;
   UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) {
-    f32 apart = row.at[k] * down;
+    f32 apart = value(row, k) - centre;
+    if (!whole && pack_start<VEC>(team, k / VEC) >= length) apart = 0.0f;
     state.sum += apart;
     state.squares = fused(apart, apart, state.squares);
   }
-  return Kind::spread(team, state);
+  return state;
+}
+template <typename T, u32 VEC, u32 PACKS>
+inline Spread spread_held(thread const Row<T, VEC, PACKS>& row) {
+  Spread state = JoinSpread::none();
+  UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) {
+    f32 x = value(row, k);
+    state.sum += x;
+    state.squares = fused(x, x, state.squares);
+  }
+  return state;
 }
 
 template <typename Kind, typename Whose, typename T, u32 VEC, u32 PACKS, typename Team>
-inline void finish_row(thread Row<T, VEC, PACKS>& row, thread const Team& team, Line line,
-                       device const T* weight, device const T* bias, device T* to, u32 length,
-                       constant NormParams& p) {
-  device T* mine = to + pack_start<VEC>(team, 0);
+inline void finish_row(thread const Row<T, VEC, PACKS>& row, thread const Team& team, f32 centre,
+                       Line line, device const T* weight, device const T* bias, device T* to,
+                       u32 length, constant NormParams& p) {
   UNROLL for (u32 j = 0; j < PACKS; ++j) {
     u32 start = pack_start<VEC>(team, j);
     if (start < length) {
       Affine<T, VEC> affine = affine_at<Whose, VEC>(weight, bias, start, p);
-      apply<Kind>(row.at + j * VEC, line, affine);
-      Pack<T, VEC> pack = narrow<T, VEC>(row.at + j * VEC);
-      store<VEC>(mine + j * team.size * VEC, pack);
+      f32 values[VEC];
+      UNROLL for (u32 i = 0; i < VEC; ++i) {
+        values[i] = anew(row, j * VEC + i);
+        if (!Once<Kind, T>::ENOUGH) values[i] -= centre;
+      }
+      apply<Kind>(values, line, affine);
+      store_pack<VEC>(team, to, j, values, length);
     }
   }
 }
 
-// What stands for a row once it is centred: elements that are not there are 0.
 template <typename Kind, typename T, u32 VEC, u32 PACKS, typename Team>
-inline void centre_row(thread Row<T, VEC, PACKS>& row, thread const Team& team, f32 centre,
-                       u32 length) {
-  if (!Kind::CENTRED) return;
-  UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) row.at[k] -= centre;
-  if (length == team.size * VEC * PACKS) return;
-  UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) {
-    if (pack_start<VEC>(team, k / VEC) >= length) row.at[k] = 0.0f;
-  }
-}
-
-template <typename Kind, typename T, u32 VEC, u32 PACKS, typename Team>
-inline void norm_row(thread Team& team, thread Row<T, VEC, PACKS>& row, device const T* weight,
-                     device const T* bias, device T* to, u32 length, f32 share,
+inline void norm_row(thread Team& team, thread const Row<T, VEC, PACKS>& row, device const T* from,
+                     device const T* weight, device const T* bias, device T* to, u32 length, f32 share,
                      constant NormParams& p) {
   // A lane that holds little has room for what it multiplies by, and asks for it early.
-  enum : bool { EARLY = VEC * PACKS <= 8 };
+  enum : bool { EARLY = VEC * PACKS <= 8, ONCE = Once<Kind, T>::ENOUGH };
   Affine<T, VEC> early[PACKS];
   bool prepared = EARLY && p.packed;
   if (prepared) {
@@ -190,33 +243,24 @@ inline void norm_row(thread Team& team, thread Row<T, VEC, PACKS>& row, device c
       if (start < length) early[j] = affine_at<Own, VEC>(weight, bias, start, p);
     }
   }
-  f32 centre = Kind::centre(team, fold<Sum<f32>>(row), share);
-  if (any(team, is_inf(centre))) {
-    // The sum was too large, which the mean need not be.
-    f32 sum = 0.0f;
-    UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) sum = fused(row.at[k], power_of_two(-32), sum);
-    sum = Kind::centre(team, sum, share) * power_of_two(32);
-    if (is_inf(centre)) centre = sum;
-  }
-  centre_row<Kind>(row, team, centre, length);
-  Spread all = spread_held<Kind, VEC>(team, row, 1.0f);
+  f32 centre = ONCE ? 0.0f : Kind::centre(team, fold<Sum<f32>>(row), share);
+  Spread all = Kind::spread(team, ONCE ? spread_held(row) : spread_held(team, row, centre, length));
   Line line = line_of(all, share, p.eps);
-  bool unfit = !fits(all.squares, p.eps);
-  if (any(team, unfit)) {
-    f32 top = 0.0f;
-    UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) top = Max<f32>::join(top, absolute(row.at[k]));
-    f32 down = down_from(reduce<Max<f32>>(team, top));
-    all = spread_held<Kind, VEC>(team, row, down);
-    if (unfit) line = line_of(all, share, p.eps, down);
-  }
+  bool done = fits(all.squares, p.eps) && (!ONCE || is_near(all, share));
+  u32 finished = done ? length : 0;
   if (prepared) {
-    UNROLL for (u32 j = 0; j < PACKS; ++j) apply<Kind>(row.at + j * VEC, line, early[j]);
-    store_row(row, team, to, length);
+    UNROLL for (u32 j = 0; j < PACKS; ++j) {
+      f32 values[VEC];
+      UNROLL for (u32 i = 0; i < VEC; ++i) values[i] = value(row, j * VEC + i) - centre;
+      apply<Kind>(values, line, early[j]);
+      store_pack<VEC>(team, to, j, values, finished);
+    }
   } else if (p.packed) {
-    finish_row<Kind, Own>(row, team, line, weight, bias, to, length, p);
+    finish_row<Kind, Own>(row, team, centre, line, weight, bias, to, finished, p);
   } else {
-    finish_row<Kind, Shared>(row, team, line, weight, bias, to, length, p);
+    finish_row<Kind, Shared>(row, team, centre, line, weight, bias, to, finished, p);
   }
+  if (any(team, !done)) stream_row<Kind, VEC>(team, from, weight, bias, to, length - finished, p);
 }
 
 // The first weight of row r.
@@ -233,8 +277,9 @@ inline void norm_held(Place at, device const T* x, device const T* weight, devic
     u64 r = team.row + step, group = weights_of(r, p);
     u32 end = r < p.rows ? u32(p.length) : 0;
     Row<T, VEC, PACKS> row;
-    load_row(row, team, end ? x + r * p.length : x, end, 0.0f);
-    norm_row<Kind>(team, row, weight + group, bias + group, y + r * p.length, end, share, p);
+    device const T* from = end ? x + r * p.length : x;
+    load_row(row, team, from, end, T(0.0f));
+    norm_row<Kind>(team, row, from, weight + group, bias + group, y + r * p.length, end, share, p);
   }
 }
 
@@ -250,58 +295,20 @@ inline void norm_ahead(Place at, device const T* x, device const T* weight, devi
   for (u64 r = team.row; r < p.rows; r += team.stride) {
     u64 group = weights_of(r, p), next = r + team.stride;
     Row<T, VEC, PACKS> row;
-    take_row(row, team, stage, length, 0.0f);
+    take_row(row, team, stage, length, T(0.0f));
     if (next < p.rows) ask_row<VEC, PACKS>(team, stage, x + next * p.length, length);
-    norm_row<Kind>(team, row, weight + group, bias + group, y + r * p.length, length, share, p);
+    norm_row<Kind>(team, row, x + r * p.length, weight + group, bias + group, y + r * p.length, length,
+                   share, p);
   }
-}
-
-template <typename Kind, typename T, u32 VEC, typename Team>
-inline Spread spread_streamed(thread Team& team, device const T* x, u64 length, f32 centre,
-                              f32 down) {
-  Spread state = JoinSpread::none();
-  for (u64 start = u64(team.rank) * VEC; start < length; start += u64(team.size) * VEC) {
-    Pack<T, VEC> pack = load<VEC>(x + start);
-    UNROLL for (u32 i = 0; i < VEC; ++i) {
-      f32 apart = (f32(pack.at[i]) - centre) * down;
-      state.sum += apart;
-      state.squares = fused(apart, apart, state.squares);
-    }
-  }
-  return Kind::spread(team, state);
 }
 
 template <typename Kind, typename T, typename Team, u32 VEC>
 inline void norm_streamed(Place at, device const T* x, device const T* weight, device const T* bias,
                           device T* y, constant NormParams& p) {
   Team team = team_of<Team>(at);
-  f32 length = f32(p.length), share = 1.0f / length;
   for (u64 r = team.row; r < p.rows; r += team.stride) {
     u64 group = weights_of(r, p);
-    device const T* from = x + r * p.length;
-    f32 centre = Kind::template total<T, VEC>(team, from, p.length, 1.0f) * share;
-    if (is_inf(centre)) centre = Kind::template total<T, VEC>(team, from, p.length, length);
-    Spread all = spread_streamed<Kind, T, VEC>(team, from, p.length, centre, 1.0f);
-    Line line = line_of(all, share, p.eps);
-    if (!fits(all.squares, p.eps)) {
-      f32 top = 0.0f;
-      for (u64 i = team.rank; i < p.length; i += team.size) {
-        top = Max<f32>::join(top, absolute(f32(from[i]) - centre));
-      }
-      f32 down = down_from(reduce<Max<f32>>(team, top));
-      all = spread_streamed<Kind, T, VEC>(team, from, p.length, centre, down);
-      line = line_of(all, share, p.eps, down);
-    }
-    for (u64 start = u64(team.rank) * VEC; start < p.length; start += u64(team.size) * VEC) {
-      Pack<T, VEC> pack = load<VEC>(from + start);
-      f32 values[VEC];
-      UNROLL for (u32 i = 0; i < VEC; ++i) values[i] = f32(pack.at[i]) - centre;
-      Affine<T, VEC> affine = p.packed ? affine_at<Own, VEC>(weight + group, bias + group, start, p)
-                                       : affine_at<Shared, VEC>(weight + group, bias + group, start, p);
-      apply<Kind>(values, line, affine);
-      Pack<T, VEC> out = narrow<T, VEC>(values);
-      store<VEC>(y + r * p.length + start, out);
-    }
+    stream_row<Kind, VEC>(team, x + r * p.length, weight + group, bias + group, y + r * p.length, p.length, p);
   }
 }
 

@@ -66,9 +66,8 @@ inline void turn_pairs(thread Pairs<VEC>& pairs, thread const f32* sine, thread 
   }
 }
 template <typename T, u32 VEC>
-inline void turn_row(device const T* x, device T* y, u64 start, u64 apart, bool neighbours,
-                     thread const f32* sine, thread const f32* cosine) {
-  Pack<T, VEC> one = load<VEC>(x + start), two = load<VEC>(x + (start + apart));
+inline void turn_row(thread const Pack<T, VEC>& one, thread const Pack<T, VEC>& two, device T* to,
+                     u64 apart, bool neighbours, thread const f32* sine, thread const f32* cosine) {
   Pairs<VEC> pairs;
   UNROLL for (u32 i = 0; i < VEC; ++i) {
     pairs.at[i] = f32(one.at[i]);
@@ -79,15 +78,14 @@ inline void turn_row(device const T* x, device T* y, u64 start, u64 apart, bool 
   } else {
     turn_pairs<VEC, false>(pairs, sine, cosine);
   }
-  one = narrow<T, VEC>(pairs.at);
-  two = narrow<T, VEC>(pairs.at + VEC);
-  store<VEC>(y + start, one);
-  store<VEC>(y + (start + apart), two);
+  Pack<T, VEC> first = narrow<T, VEC>(pairs.at), second = narrow<T, VEC>(pairs.at + VEC);
+  store<VEC>(to, first);
+  store<VEC>(to + apart, second);
 }
 
 // Rows of one position follow each other `p.same` at a time, and positions repeat. A lane works out
-// how VEC pairs turn at a position, and turns them in several of its rows.
-enum : u32 { ROPE_ROWS = 8 };
+// how VEC pairs turn at a position, and turns them in several of its rows, some of them asked for at once.
+enum : u32 { ROPE_ROWS = 8, ROPE_AHEAD = 2 };
 template <typename T, u32 VEC>
 inline void rope(Place at, device const T* x, device const i64* positions, device T* y,
                  constant RopeParams& p) {
@@ -104,13 +102,23 @@ inline void rope(Place at, device const T* x, device const i64* positions, devic
     u64 first = part * ROPE_ROWS, end = first + ROPE_ROWS < rows ? first + ROPE_ROWS : rows;
     u64 lane = p.neighbours ? 2 * pair : pair, apart = p.neighbours ? VEC : p.pairs;
     u64 repeat = first / p.same, same = first - repeat * p.same;
-    for (u64 k = first; k < end; ++k) {
-      u64 row = ((repeat * p.places + place) * p.same + same) * (2 * p.pairs);
-      turn_row<T, VEC>(x, y, row + lane, apart, p.neighbours, sine, cosine);
-      same += 1;
-      if (same == p.same) {
-        same = 0;
-        repeat += 1;
+    for (u64 k = first; k < end; k += ROPE_AHEAD) {
+      u64 start[ROPE_AHEAD];
+      Pack<T, VEC> one[ROPE_AHEAD], two[ROPE_AHEAD];
+      UNROLL for (u32 j = 0; j < ROPE_AHEAD; ++j) {
+        start[j] = ((repeat * p.places + place) * p.same + same) * (2 * p.pairs) + lane;
+        // Past the last row comes what was there before.
+        u64 there = k + j < end ? start[j] : start[0];
+        one[j] = load<VEC>(x + there);
+        two[j] = load<VEC>(x + (there + apart));
+        same += 1;
+        if (same == p.same) {
+          same = 0;
+          repeat += 1;
+        }
+      }
+      UNROLL for (u32 j = 0; j < ROPE_AHEAD; ++j) {
+        if (k + j < end) turn_row<T, VEC>(one[j], two[j], y + start[j], apart, p.neighbours, sine, cosine);
       }
     }
   }

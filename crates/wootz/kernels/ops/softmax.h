@@ -1,4 +1,4 @@
-// softmax and log_softmax over the rows of a matrix, or its columns.
+// softmax and log_softmax over the rows of a matrix.
 //
 //   softmax(x)     = exp(x - top) / total      top   = max(x)
 //   log_softmax(x) = x - top - log(total)      total = sum(exp(x - top))
@@ -21,20 +21,33 @@ struct LogSoftmax {
   static f32 last(f32 part, f32 factor) { return part - factor; }
 };
 
+// An element whose row is known.
+template <typename Out> inline f32 finish(f32 x, f32 top, f32 factor) {
+  return Out::last(Out::part(x - top, term(x, origin_of(top))), factor);
+}
+
 template <typename Out, typename T, u32 VEC, u32 PACKS, typename Team>
-inline void softmax_row(thread Team& team, thread Row<T, VEC, PACKS>& row, device T* to,
+inline void softmax_row(thread Team& team, thread const Row<T, VEC, PACKS>& row, device T* to,
                         u32 length) {
+  // More parts than registers are worked out twice.
+  enum : bool { TWICE = VEC * PACKS > 32 };
   f32 top = reduce<Max<f32>>(team, fold<Max<f32>>(row));
   Origin origin = origin_of(top);
-  f32 total = 0.0f;
+  f32 total = 0.0f, parts[TWICE ? VEC : VEC * PACKS];
   UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) {
-    f32 power = term(row.at[k], origin);
-    row.at[k] = Out::part(row.at[k] - top, power);
+    f32 x = TWICE ? anew(row, k) : value(row, k);
+    f32 power = TWICE ? term_of_total(x, origin) : term(x, origin);
+    if (!TWICE) parts[k] = Out::part(x - top, power);
     total += power;
   }
   f32 factor = Out::factor(reduce<Sum<f32>>(team, total), top);
-  UNROLL for (u32 k = 0; k < VEC * PACKS; ++k) row.at[k] = Out::last(row.at[k], factor);
-  store_row(row, team, to, length);
+  UNROLL for (u32 j = 0; j < PACKS; ++j) {
+    thread f32* pack = parts + (TWICE ? 0 : j * VEC);
+    UNROLL for (u32 i = 0; i < VEC; ++i) {
+      pack[i] = TWICE ? finish<Out>(anew(row, j * VEC + i), top, factor) : Out::last(pack[i], factor);
+    }
+    store_pack<VEC>(team, to, j, pack, length);
+  }
 }
 
 template <typename Out, typename T, typename Team, u32 VEC, u32 PACKS>
@@ -44,7 +57,7 @@ inline void softmax_held(Place at, device const T* x, device T* y, constant Soft
     u64 r = team.row + step;
     u32 length = r < p.rows ? u32(p.length) : 0;
     Row<T, VEC, PACKS> row;
-    load_row(row, team, length ? x + r * p.length : x, length, -infinity());
+    load_row(row, team, length ? x + r * p.length : x, length, T(-infinity()));
     softmax_row<Out>(team, row, y + r * p.length, length);
   }
 }
@@ -58,16 +71,11 @@ inline void softmax_ahead(Place at, device const T* x, device T* y, constant Sof
   if (team.row < p.rows) ask_row<VEC, PACKS>(team, stage, x + team.row * p.length, length);
   for (u64 r = team.row; r < p.rows; r += team.stride) {
     Row<T, VEC, PACKS> row;
-    take_row(row, team, stage, length, -infinity());
+    take_row(row, team, stage, length, T(-infinity()));
     u64 next = r + team.stride;
     if (next < p.rows) ask_row<VEC, PACKS>(team, stage, x + next * p.length, length);
     softmax_row<Out>(team, row, y + r * p.length, length);
   }
-}
-
-// An element whose row is known.
-template <typename Out> inline f32 finish(f32 x, f32 top, f32 factor) {
-  return Out::last(Out::part(x - top, term(x, origin_of(top))), factor);
 }
 
 template <typename T, u32 VEC, typename Team>
@@ -100,40 +108,6 @@ inline void softmax_streamed(Place at, device const T* x, device T* y, constant 
         pack.at[i] = T(finish<Out>(f32(pack.at[i]), state.top, factor));
       }
       store<VEC>(to + start, pack);
-    }
-  }
-}
-
-// Along the columns of [rows, length, inner]: a group takes 32 neighbours, each simd its share of
-// the length.
-template <typename Out, typename T>
-inline void softmax_columns(Place at, device const T* x, device T* y, constant SoftmaxParams& p) {
-  scratch TopTotal* all = scratch_at<TopTotal>(at, 0);
-  u64 blocks = (p.inner + SIMD_LANES - 1) / SIMD_LANES;
-  for (u64 unit = at.group; unit < p.rows * blocks; unit += at.groups) {
-    u64 row = unit / blocks, i = (unit - row * blocks) * SIMD_LANES + simd_lane(at);
-    u64 first = row * p.length * p.inner + i;
-    TopTotal state = JoinTopTotal::none();
-    if (i < p.inner) {
-      for (u64 k = simd_index(at); k < p.length; k += simds(at)) {
-        f32 value = f32(x[first + k * p.inner]), top = Max<f32>::join(state.top, value);
-        state.total = JoinTopTotal::rescaled(state, top) + term(value, origin_of(top));
-        state.top = top;
-      }
-    }
-    scratch_barrier(at);
-    put(all + at.lane, state);
-    scratch_barrier(at);
-    state = get(all + simd_lane(at));
-    for (u32 j = 1; j < simds(at); ++j) {
-      state = JoinTopTotal::join(state, get(all + (j * SIMD_LANES + simd_lane(at))));
-    }
-    f32 factor = Out::factor(state.total, state.top);
-    if (i < p.inner) {
-      for (u64 k = simd_index(at); k < p.length; k += simds(at)) {
-        u64 place = first + k * p.inner;
-        y[place] = T(finish<Out>(f32(x[place]), state.top, factor));
-      }
     }
   }
 }

@@ -66,6 +66,10 @@ inline Origin origin_of(f32 top) {
 inline f32 term(f32 x, Origin origin) {
   return exp2_fast(fused(x - origin.shift, log2_e(), -origin.base));
 }
+// The same where it is only added to a total of at least one: what is too small for that may be 0.
+inline f32 term_of_total(f32 x, Origin origin) {
+  return exp2_unit(fused(x - origin.shift, log2_e(), -origin.base));
+}
 // How far the top lies above the origin, as a power of two.
 inline f32 apart(f32 top) {
   return absolute(top) < 1048576.0f ? fused(top, log2_e(), -(top * log2_e())) : 0.0f;

@@ -1,15 +1,11 @@
 #pragma once
 #include "tile/team.h"
 
-// Rows in registers: each lane holds PACKS packs of VEC neighbours. Pack j of a lane starts at
+// Rows in registers: each lane holds PACKS packs of VEC neighbours, as they lie in memory. Pack j of a lane starts at
 // (j * team.size + team.rank) * VEC, so that a team's loads are side by side. With VEC > 1 the
 // rows start at multiples of VEC and their length is one.
 
 namespace wootz {
-
-template <typename T, u32 VEC, u32 PACKS> struct Row {
-  wide<T> at[VEC * PACKS];
-};
 
 template <u32 VEC, typename Team>
 inline u32 pack_start(thread const Team& team, u32 j) {
@@ -20,28 +16,49 @@ inline u32 pack_start(thread const Team& team, u32 j) {
 template <typename T, u32 VEC> struct Brought {
   typedef Words type;
   static Words load(device const T* from) { return load_words(from); }
-  static wide<T> widened(thread const Words& words, u32 i) { return widen(element<T>(words, i)); }
+  static Words take(scratch const T* from) {
+    return get_packed<4>(reinterpret_cast<scratch const u32*>(from));
+  }
+  static Words filled(T value) {
+    Words words;
+    UNROLL for (u32 i = 0; i < VEC; ++i) set_element(words, i, value);
+    return words;
+  }
+  static wide<T> value(thread const Words& words, u32 i) { return widened<T>(words, i); }
+  static wide<T> anew(thread const Words& words, u32 i) { return Anew<T>::of(words, i); }
 };
 template <typename T> struct Brought<T, 1> {
   typedef T type;
   static T load(device const T* from) { return *from; }
-  static wide<T> widened(thread const T& value, u32) { return widen(value); }
+  static T take(scratch const T* from) { return *from; }
+  static T filled(T value) { return value; }
+  static wide<T> value(thread const T& one, u32) { return widen(one); }
+  static wide<T> anew(thread const T& one, u32) { return widen(one); }
 };
+
+template <typename T, u32 VEC, u32 PACKS> struct Row {
+  typename Brought<T, VEC>::type at[PACKS];
+};
+// Element k of those that a lane holds; `anew` where keeping it from the last time would take a register.
+template <typename T, u32 VEC, u32 PACKS>
+inline wide<T> value(thread const Row<T, VEC, PACKS>& row, u32 k) {
+  return Brought<T, VEC>::value(row.at[k / VEC], k % VEC);
+}
+template <typename T, u32 VEC, u32 PACKS>
+inline wide<T> anew(thread const Row<T, VEC, PACKS>& row, u32 k) {
+  return Brought<T, VEC>::anew(row.at[k / VEC], k % VEC);
+}
 
 // Elements past `length` become `fill`. All loads are on their way before the first is waited for.
 template <typename T, u32 VEC, u32 PACKS, typename Team>
 inline void load_row(thread Row<T, VEC, PACKS>& row, thread const Team& team, device const T* from,
-                     u32 length, wide<T> fill) {
-  typedef Brought<T, VEC> Bring;
-  typename Bring::type brought[PACKS];
+                     u32 length, T fill) {
   device const T* mine = from + pack_start<VEC>(team, 0);
   UNROLL for (u32 j = 0; j < PACKS; ++j) {
-    if (pack_start<VEC>(team, j) < length) brought[j] = Bring::load(mine + j * team.size * VEC);
-  }
-  UNROLL for (u32 j = 0; j < PACKS; ++j) {
-    bool inside = pack_start<VEC>(team, j) < length;
-    UNROLL for (u32 i = 0; i < VEC; ++i) {
-      row.at[j * VEC + i] = inside ? Bring::widened(brought[j], i) : fill;
+    if (pack_start<VEC>(team, j) < length) {
+      row.at[j] = Brought<T, VEC>::load(mine + j * team.size * VEC);
+    } else {
+      row.at[j] = Brought<T, VEC>::filled(fill);
     }
   }
 }
@@ -63,36 +80,32 @@ inline void ask_row(thread const Team& team, scratch T* stage, device const T* f
 }
 template <typename T, u32 VEC, u32 PACKS, typename Team>
 inline void take_row(thread Row<T, VEC, PACKS>& row, thread const Team& team,
-                     scratch const T* stage, u32 length, wide<T> fill) {
+                     scratch const T* stage, u32 length, T fill) {
   scratch const T* place = stage + team.at.lane * VEC;
   arrived(team.at);
   UNROLL for (u32 j = 0; j < PACKS; ++j) {
-    bool inside = pack_start<VEC>(team, j) < length;
-    Pack<T, VEC> pack;
-    if (inside) pack = get_packed<VEC>(place + j * Team::LANES_OF_GROUP * VEC);
-    UNROLL for (u32 i = 0; i < VEC; ++i) {
-      row.at[j * VEC + i] = inside ? widen(pack.at[i]) : fill;
+    if (pack_start<VEC>(team, j) < length) {
+      row.at[j] = Brought<T, VEC>::take(place + j * Team::LANES_OF_GROUP * VEC);
+    } else {
+      row.at[j] = Brought<T, VEC>::filled(fill);
     }
   }
 }
 
-template <typename T, u32 VEC, u32 PACKS, typename Team>
-inline void store_row(thread const Row<T, VEC, PACKS>& row, thread const Team& team, device T* to,
-                      u32 length) {
-  device T* mine = to + pack_start<VEC>(team, 0);
-  UNROLL for (u32 j = 0; j < PACKS; ++j) {
-    if (pack_start<VEC>(team, j) < length) {
-      Pack<T, VEC> pack = narrow<T, VEC>(row.at + j * VEC);
-      store<VEC>(mine + j * team.size * VEC, pack);
-    }
+// VEC results as pack j of a row.
+template <u32 VEC, typename T, typename Team>
+inline void store_pack(thread const Team& team, device T* to, u32 j, thread const f32* values, u32 length) {
+  if (pack_start<VEC>(team, j) < length) {
+    Pack<T, VEC> pack = narrow<T, VEC>(values);
+    store<VEC>(to + pack_start<VEC>(team, 0) + j * team.size * VEC, pack);
   }
 }
 
 // The lane's own part of a reduction over the row.
 template <typename Op, typename T, u32 VEC, u32 PACKS>
 inline wide<T> fold(thread const Row<T, VEC, PACKS>& row) {
-  wide<T> state = row.at[0];
-  UNROLL for (u32 k = 1; k < VEC * PACKS; ++k) state = Op::join(state, row.at[k]);
+  wide<T> state = value(row, 0);
+  UNROLL for (u32 k = 1; k < VEC * PACKS; ++k) state = Op::join(state, value(row, k));
   return state;
 }
 

@@ -21,7 +21,7 @@ template <u32 SIZE> struct LaneTeam {
 typedef LaneTeam<SIMD_LANES> SimdTeam;
 
 template <u32 LANES> struct GroupTeam {
-  enum : u32 { LANES_OF_GROUP = LANES };
+  enum : u32 { MEMBERS = 1, LANES_OF_GROUP = LANES };
   Place at;
   u32 rank;
   u32 size;
@@ -32,8 +32,8 @@ template <u32 LANES> struct GroupTeam {
 };
 
 // The groups of a cluster.
-template <u32 MEMBERS, u32 LANES> struct ClusterTeam {
-  enum : u32 { LANES_OF_GROUP = LANES };
+template <u32 COUNT, u32 LANES> struct ClusterTeam {
+  enum : u32 { MEMBERS = COUNT, LANES_OF_GROUP = LANES };
   Place at;
   u32 rank;
   u32 size;

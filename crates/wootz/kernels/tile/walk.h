@@ -17,6 +17,21 @@ template <u32 OPERANDS> struct Spot {
   u32 count;
 };
 
+// Adds what the axes but the innermost one give, of which `rest` counts the places.
+template <u32 OPERANDS, typename Index>
+inline void add_outer(thread Spot<OPERANDS>& spot, Index rest, constant WalkParams& p) {
+  ROLLED for (u32 axis = p.rank - 1; axis > 0;) {
+    axis -= 1;
+    Index size = Index(p.shape[axis]);
+    Index outer = axis == 0 ? 0 : rest / size;
+    i64 index = i64(rest - outer * size);
+    rest = outer;
+    UNROLL for (u32 k = 0; k < OPERANDS; ++k) {
+      spot.offset[k] += index * p.strides[k * MAX_RANK + axis];
+    }
+  }
+}
+
 template <u32 OPERANDS, u32 VEC, typename Index>
 inline Spot<OPERANDS> locate(Index pack, constant WalkParams& p) {
   Spot<OPERANDS> spot;
@@ -29,16 +44,7 @@ inline Spot<OPERANDS> locate(Index pack, constant WalkParams& p) {
   UNROLL for (u32 k = 0; k < OPERANDS; ++k) {
     spot.offset[k] = i64(inner) * p.strides[k * MAX_RANK + axis];
   }
-  while (axis > 0) {
-    axis -= 1;
-    Index size = Index(p.shape[axis]);
-    Index outer = rest / size;
-    i64 index = i64(rest - outer * size);
-    rest = outer;
-    UNROLL for (u32 k = 0; k < OPERANDS; ++k) {
-      spot.offset[k] += index * p.strides[k * MAX_RANK + axis];
-    }
-  }
+  add_outer(spot, rest, p);
   return spot;
 }
 
@@ -73,23 +79,53 @@ inline void put_pack(device T* to, thread const Pack<T, VEC>& pack, u32 count) {
 
 // Where the operands are whole packs, one after another, a lane takes several, a group's lanes apart,
 // and asks for all of them before it computes.
-enum : u32 { FLAT_PACKS = 2 };
-inline u64 first_flat(Place at) { return u64(at.group) * (FLAT_PACKS * at.lanes) + at.lane; }
-inline u64 flat_stride(Place at) { return u64(at.groups) * (FLAT_PACKS * at.lanes); }
+enum : u32 { PACKS_AHEAD = 2 };
+inline u64 first_flat(Place at) { return u64(at.group) * (PACKS_AHEAD * at.lanes) + at.lane; }
+inline u64 flat_stride(Place at) { return u64(at.groups) * (PACKS_AHEAD * at.lanes); }
 template <u32 VEC, typename T>
-inline void load_flat(Place at, thread Pack<T, VEC> (&packs)[FLAT_PACKS], device const T* from, u64 first,
+inline void load_flat(Place at, thread Pack<T, VEC> (&packs)[PACKS_AHEAD], device const T* from, u64 first,
                       u64 total) {
-  UNROLL for (u32 j = 0; j < FLAT_PACKS; ++j) {
+  UNROLL for (u32 j = 0; j < PACKS_AHEAD; ++j) {
     u64 pack = first + j * at.lanes;
     packs[j] = load<VEC>(from + (pack < total ? pack : first) * VEC);
   }
 }
 template <u32 VEC, typename T>
-inline void store_flat(Place at, thread const Pack<T, VEC> (&packs)[FLAT_PACKS], device T* to, u64 first,
+inline void store_flat(Place at, thread const Pack<T, VEC> (&packs)[PACKS_AHEAD], device T* to, u64 first,
                        u64 total) {
-  UNROLL for (u32 j = 0; j < FLAT_PACKS; ++j) {
+  UNROLL for (u32 j = 0; j < PACKS_AHEAD; ++j) {
     u64 pack = first + j * at.lanes;
     if (pack < total) store(to + pack * VEC, packs[j]);
+  }
+}
+
+// Where innermost axes are long and of whole packs, a group takes a stretch of one: a lane several of its
+// packs, a group's lanes apart, and asks for all of them before it computes.
+template <u32 OPERANDS> struct Stretch {
+  Spot<OPERANDS> spot;  // where the axis starts
+  u32 first;            // the lane's first pack of it
+};
+template <u32 OPERANDS>
+inline Stretch<OPERANDS> stretch_of(Place at, u32 unit, u32 stretches, constant WalkParams& p) {
+  Stretch<OPERANDS> stretch;
+  u32 outer = p.rank == 1 ? 0 : unit / stretches;
+  stretch.first = (unit - outer * stretches) * (PACKS_AHEAD * at.lanes) + at.lane;
+  UNROLL for (u32 k = 0; k < OPERANDS; ++k) stretch.spot.offset[k] = 0;
+  add_outer(stretch.spot, outer, p);
+  return stretch;
+}
+template <u32 VEC, typename T, u32 OPERANDS>
+inline void load_stretch(Place at, thread Pack<T, VEC> (&packs)[PACKS_AHEAD], device const T* from,
+                      thread const Stretch<OPERANDS>& stretch, u32 k, constant WalkParams& p) {
+  device const T* start = from + stretch.spot.offset[k];
+  if (inner_stride(p, k) == 0) {
+    Pack<T, VEC> same = splat<VEC>(*start);
+    UNROLL for (u32 j = 0; j < PACKS_AHEAD; ++j) packs[j] = same;
+    return;
+  }
+  UNROLL for (u32 j = 0; j < PACKS_AHEAD; ++j) {
+    u32 pack = stretch.first + j * at.lanes;
+    packs[j] = load<VEC>(start + u64(pack < u32(p.packs) ? pack : 0) * VEC);
   }
 }
 

@@ -91,9 +91,8 @@ pub fn modules() -> Vec<Vec<Id>> {
     let mut modules = vec![];
     for &dtype in DType::FLOATS {
         for op in [RowOp::Softmax, RowOp::LogSoftmax] {
-            let mut ids = Rows::all(op, dtype);
-            ids.push(Id::Columns(Columns { op, dtype }));
-            modules.push(ids);
+            modules.push(Rows::all(op, dtype));
+            modules.push(Columns::all(op, dtype));
         }
         for op in [RowOp::Centred, RowOp::Uncentred] {
             modules.push(Rows::all(op, dtype));

@@ -7,6 +7,7 @@
 //! NVRTC and the emulator's compiler all get the same bytes.
 
 mod catalogue;
+mod columns;
 mod epilogue;
 mod fill;
 mod grouped;
@@ -33,6 +34,7 @@ mod walk;
 mod way;
 
 pub use catalogue::modules;
+pub use columns::{ColumnWay, Columns};
 pub use epilogue::Finish;
 pub(crate) use epilogue::{Epilogue, finish};
 pub use fill::Arange;
@@ -51,15 +53,15 @@ pub(crate) use matmul::Product;
 pub use matmul::{Matmul, MatmulStep, Tile};
 pub(crate) use params::kernel_params;
 pub use params::{CField, CStruct, KernelParams};
-pub use pointwise::Pointwise;
 pub(crate) use pointwise::{Numbers, plan as pointwise};
+pub use pointwise::{Pointwise, Walk};
 pub(crate) use reduce::Reduction;
 pub use reduce::{Fold, Gives, Reduce, RowStep, Step};
 pub use resident::residents;
 pub use rope::Rope;
 pub(crate) use rope::{MOST_PAIRS, Places, plan as rope};
-pub use rows::{Columns, RowOp, Rows};
 pub(crate) use rows::{NormShape, norm, softmax};
+pub use rows::{RowOp, Rows};
 pub use runs::Runs;
 pub(crate) use runs::{list_bytes, runs};
 pub use sm90::{Sm90Grouped, Sm90Matmul, Sm90Scaled, Sm90Tile, sm90_kernels};

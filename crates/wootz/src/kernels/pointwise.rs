@@ -22,13 +22,28 @@ pub struct Pointwise {
     pub to: DType,
     /// Elements moved as one.
     pub vector: usize,
-    /// Whether counting takes 64 bits.
-    pub wide: bool,
+    /// How operands are walked.
+    pub walk: Walk,
 }
 
-/// Lanes of a group, and packs that each takes of flat operands, as `tile/walk.h` has it.
+/// How operands are walked: `tile/walk.h` has both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Walk {
+    /// By counting packs in 32 bits.
+    Packs,
+    /// In 64 bits.
+    ManyPacks,
+    /// By stretches of long lines.
+    Lines,
+}
+
+/// Lanes of a group, and packs that each takes at once of flat operands and lines, as `tile/walk.h`
+/// has it.
 const POINTWISE_LANES: u32 = 128;
-const FLAT_PACKS: u32 = 2;
+const PACKS_AHEAD: u32 = 2;
+/// Packs of a line that is long, and of operands that are many: fewer are walked as packs.
+const LONG: u64 = 192;
+const MANY: u64 = 1 << 16;
 
 impl Pointwise {
     /// Elements that are moved as one where operands allow it: 16 bytes of the result, and no more
@@ -40,17 +55,17 @@ impl Pointwise {
     /// This kernel in each of its forms.
     pub(super) fn all(op: &'static str, operands: usize, from: DType, to: DType) -> Vec<Id> {
         let mut all = vec![];
-        for vector in [1, Pointwise::pack(from, to)] {
-            for wide in [false, true] {
-                all.push(Id::Pointwise(Pointwise {
-                    op,
-                    operands,
-                    from,
-                    to,
-                    vector,
-                    wide,
-                }));
-            }
+        let most = Pointwise::pack(from, to);
+        let packs = [1, most].map(|vector| [(vector, Walk::Packs), (vector, Walk::ManyPacks)]);
+        for (vector, walk) in packs.into_iter().flatten().chain([(most, Walk::Lines)]) {
+            all.push(Id::Pointwise(Pointwise {
+                op,
+                operands,
+                from,
+                to,
+                vector,
+                walk,
+            }));
         }
         all
     }
@@ -62,7 +77,7 @@ impl Pointwise {
             from,
             to,
             vector,
-            wide,
+            walk,
         } = self;
         let (mut t, mut out) = (element(from), element(to));
         let name = format!("{op}_{t}_{out}");
@@ -80,7 +95,11 @@ impl Pointwise {
         if bits(to) {
             out = word(to.size());
         }
-        let counter = if wide { "u64" } else { "u32" };
+        let (counter, suffix) = match walk {
+            Walk::Packs => ("u32", "u32"),
+            Walk::ManyPacks => ("u64", "u64"),
+            Walk::Lines => ("Lines", "lines"),
+        };
         let mut buffers = vec![Buffer::input(t); operands];
         let body = match op {
             "Where" => {
@@ -94,7 +113,7 @@ impl Pointwise {
         buffers.push(Buffer::output(out));
         Instance {
             file: "ops/pointwise.h",
-            name: format!("{name}_v{vector}_{counter}"),
+            name: format!("{name}_v{vector}_{suffix}"),
             body,
             lanes: POINTWISE_LANES,
             form: Form::Plain,
@@ -143,16 +162,15 @@ pub(crate) fn plan<'a, const N: usize>(
     };
     params.floats = numbers.floats;
     params.wholes[..2].copy_from_slice(&numbers.wholes);
+    let (walk, groups) = walk_of(&params, vector);
     let id = Id::Pointwise(Pointwise {
         op,
         operands: N,
         from,
         to,
         vector,
-        wide: is_wide(&params),
+        walk,
     });
-    let each = if params.flat == 0 { 1 } else { FLAT_PACKS };
-    let groups = params.total.div_ceil((POINTWISE_LANES * each).into());
     let plan = launch(id, groups_of(groups as usize), &params);
     let plan = tensors.iter().fold(plan, |plan, tensor| {
         plan.read(tensor.buffer(), tensor.byte_offset())
@@ -161,4 +179,22 @@ pub(crate) fn plan<'a, const N: usize>(
     let bytes = out.count() * (size(out) + tensors.iter().map(|x| size(x)).sum::<usize>());
     plan.write(out.buffer(), out.byte_offset())
         .cost(bytes as u64, 0)
+}
+
+/// How a walk of packs of `vector` elements is done, and by how many groups.
+fn walk_of(params: &WalkParams, vector: usize) -> (Walk, u64) {
+    let (lanes, ahead) = (u64::from(POINTWISE_LANES), u64::from(PACKS_AHEAD));
+    let innermost = params.shape[params.rank as usize - 1];
+    let long = params.packs >= LONG && innermost.is_multiple_of(vector as u64);
+    let many = params.total >= MANY && !is_wide(params);
+    if vector > 1 && params.flat == 0 && long && many {
+        let lines = params.total / params.packs;
+        return (Walk::Lines, lines * params.packs.div_ceil(lanes * ahead));
+    }
+    let each = if params.flat == 0 { 1 } else { ahead };
+    let walk = match is_wide(params) {
+        true => Walk::ManyPacks,
+        false => Walk::Packs,
+    };
+    (walk, params.total.div_ceil(lanes * each))
 }

@@ -3,6 +3,7 @@
 
 use super::{
     Fold, Gives, Id, Instance, Pointwise, Reduce, Rope, RowOp, RowStep, RowWay, Rows, Step, Team,
+    Walk,
 };
 use crate::DType;
 use wootz_runtime::{Module, Resident};
@@ -75,7 +76,7 @@ pub fn residents() -> Vec<Id> {
 /// all of them make one text.
 fn is_small(id: &Id) -> bool {
     match id {
-        Id::Pointwise(id) => !id.wide && (id.vector > 1 || STRIDED.contains(&id.op)),
+        Id::Pointwise(id) => id.walk == Walk::Packs && (id.vector > 1 || STRIDED.contains(&id.op)),
         Id::Rows(Rows { op, way, .. }) => {
             let few = (1..=RowWay::HELD_OF_FEW).contains(&(way.packs * way.vector));
             few && way.vector > 1 && !(op.is_norm() && way.team == Team::Lanes(8))

@@ -1,7 +1,7 @@
 //! Kernels over rows: softmax and the norms.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, LANES, Room, RowWay, element, groups_of, launch, pack,
+    Buffer, ColumnWay, Columns, Id, Instance, KernelParams, Room, RowWay, element, launch, pack,
     structs::{NormParams, SoftmaxParams},
 };
 use crate::{DType, Tensor};
@@ -33,7 +33,7 @@ pub enum RowOp {
 }
 
 impl RowOp {
-    fn struct_name(self) -> &'static str {
+    pub(super) fn struct_name(self) -> &'static str {
         match self {
             RowOp::Softmax => "Softmax",
             RowOp::LogSoftmax => "LogSoftmax",
@@ -69,32 +69,10 @@ impl Rows {
             name: format!("{name}_{t}{}", way.suffix()),
             body: way.body(stem, &format!("{name}, {t}")),
             lanes: way.lanes,
-            form: way.form(op.is_norm()),
+            form: way.form(),
             params,
             buffers,
         }
-    }
-}
-
-/// `softmax` or `log_softmax` along columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Columns {
-    /// What it computes.
-    pub op: RowOp,
-    /// The type.
-    pub dtype: DType,
-}
-
-impl Columns {
-    pub(super) fn instance(self) -> Instance {
-        let (t, name) = (element(self.dtype), self.op.struct_name());
-        Instance::new(
-            "ops/softmax.h",
-            format!("{name}_{t}_columns"),
-            format!("softmax_columns<{name}, {t}>"),
-            SoftmaxParams::C,
-            vec![Buffer::input(t), Buffer::output(t)],
-        )
     }
 }
 
@@ -111,11 +89,13 @@ pub(crate) fn softmax<'a>(
         inner: inner as u64,
     };
     let dtype = x.dtype();
+    let room = Room::of(x);
     let plan = if inner > 1 {
-        let id = Id::Columns(Columns { op, dtype });
-        launch(id, groups_of(rows * inner.div_ceil(32)), &params).scratch(LANES as usize * 8)
+        let aligned = inner.is_multiple_of(pack(dtype)) && starts_aligned(&[x, out]);
+        let way = ColumnWay::choose(dtype, [rows, length, inner], aligned, room);
+        let id = Id::Columns(Columns { op, dtype, way });
+        launch(id, way.groups([rows, inner]), &params).scratch(way.scratch())
     } else {
-        let room = Room::of(x);
         let way = RowWay::choose(dtype, [rows, length], starts_aligned(&[x, out]), room);
         let id = Id::Rows(Rows { op, dtype, way });
         let part = way.part([rows, length], dtype.size(), room);

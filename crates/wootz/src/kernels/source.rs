@@ -33,6 +33,7 @@ const FILES: &[(&str, &str)] = files![
     "ops/rope.h",
     "ops/runs.h",
     "ops/softmax.h",
+    "ops/softmax_columns.h",
     "ops/thin.h",
     "ops/transpose.h",
     "ops/unary.h",

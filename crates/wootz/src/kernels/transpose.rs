@@ -16,25 +16,52 @@ pub struct Transpose {
     pub vector: usize,
 }
 
+/// Lanes of a group, as `ops/transpose.h` has it.
+const LANES: usize = 128;
+/// Rows and columns at least for tiles to be worth it.
+const LEAST: usize = 16;
+
 impl Transpose {
-    /// Rows and columns of a tile: the scratch memory of a group holds it.
-    fn tile(self) -> usize {
-        if self.size > 4 { 32 } else { 64 }
+    /// Elements of a pack: a lane turns as many packs in registers.
+    fn pack(size: usize) -> usize {
+        (16 / size).min(8)
+    }
+
+    /// Rows and columns of a tile, and the bytes of scratch memory that it takes.
+    fn tile(self) -> ([usize; 2], usize) {
+        let Transpose { size, vector } = self;
+        match vector {
+            1 => ([32, 32], 32 * 33 * size),
+            _ => (
+                [8 * vector, LANES / 8 * vector],
+                LANES * vector * vector * size,
+            ),
+        }
     }
 
     /// The kernels for elements of this many bytes.
     pub(super) fn all(size: usize) -> [Id; 2] {
-        [1, 16 / size].map(|vector| Id::Transpose(Transpose { size, vector }))
+        [1, Transpose::pack(size)].map(|vector| Id::Transpose(Transpose { size, vector }))
     }
 
     pub(super) fn instance(self) -> Instance {
-        let (t, tile, vector) = (word(self.size), self.tile(), self.vector);
+        let (t, vector) = (word(self.size), self.vector);
+        let body = match vector {
+            1 => format!("transpose<{t}>"),
+            _ => format!("transpose_blocks<{t}, {vector}>"),
+        };
         Instance {
-            form: Form::Dense,
+            // Blocks of bytes take more registers than leave room for many lanes.
+            form: if self.size == 1 {
+                Form::Plain
+            } else {
+                Form::Dense
+            },
+            lanes: LANES as u32,
             ..Instance::new(
                 "ops/transpose.h",
                 format!("transpose_{t}_v{vector}"),
-                format!("transpose<{t}, {tile}, {vector}>"),
+                body,
                 WalkParams::C,
                 vec![Buffer::input(t), Buffer::output(t)],
             )
@@ -57,10 +84,10 @@ fn transposed<'a>(x: &'a Tensor, out: &'a Tensor) -> Option<Plan<'a>> {
     let neighbours = |layout: &Layout| layout.strides().iter().position(|&stride| stride == 1);
     let (columns, rows) = (neighbours(to)?, neighbours(from)?);
     let dims = to.dims();
-    let pack = 16 / size;
+    let pack = Transpose::pack(size);
     let aligned = |tensor: &Tensor, layout: &Layout| {
         let strides = || layout.strides().iter().filter(|&&stride| stride != 1);
-        tensor.byte_offset().is_multiple_of(16)
+        tensor.byte_offset().is_multiple_of(pack * size)
             && strides().all(|stride| stride % pack as isize == 0)
     };
     let whole = dims[columns].is_multiple_of(pack) && dims[rows].is_multiple_of(pack);
@@ -69,8 +96,7 @@ fn transposed<'a>(x: &'a Tensor, out: &'a Tensor) -> Option<Plan<'a>> {
         size,
         vector: if by_packs { pack } else { 1 },
     };
-    let tile = id.tile();
-    if columns == rows || dims[columns] < tile / 2 || dims[rows] < tile / 2 {
+    if columns == rows || dims[columns] < LEAST || dims[rows] < LEAST {
         return None;
     }
     let mut params: WalkParams = bytemuck::Zeroable::zeroed();
@@ -92,11 +118,12 @@ fn transposed<'a>(x: &'a Tensor, out: &'a Tensor) -> Option<Plan<'a>> {
         from.strides()[columns] as i64,
         to.strides()[rows] as i64,
     ]);
-    let tiles = dims[rows].div_ceil(tile) * dims[columns].div_ceil(tile);
+    let ([high, wide], scratch) = id.tile();
+    let tiles = dims[rows].div_ceil(high) * dims[columns].div_ceil(wide);
     let plan = launch(Id::Transpose(id), groups_of(total * tiles), &params)
         .read(x.buffer(), x.byte_offset())
         .write(out.buffer(), out.byte_offset())
-        .scratch(tile * (tile + 1) * size)
+        .scratch(scratch)
         .cost((2 * x.count() * size) as u64, 0);
     Some(plan)
 }

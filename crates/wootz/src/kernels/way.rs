@@ -55,11 +55,11 @@ impl Team {
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
     /// Bytes of scratch memory that a group can have.
-    scratch: usize,
+    pub(super) scratch: usize,
     /// Multiprocessors.
-    cores: usize,
+    pub(super) cores: usize,
     /// Groups of a cluster at most.
-    cluster: usize,
+    pub(super) cluster: usize,
 }
 
 impl Room {
@@ -73,27 +73,27 @@ impl Room {
     }
 
     /// Enough for every way.
-    const AMPLE: Room = Room {
+    pub(super) const AMPLE: Room = Room {
         scratch: 1 << 20,
         cores: 1,
         cluster: 8,
     };
 
-    /// Teams of groups with a multiprocessor each that run at once. Larger clusters leave some out:
-    /// their multiprocessors are of one neighbourhood, which need not be a multiple of them.
-    fn teams(self, members: usize) -> usize {
+    /// Teams of groups that fill multiprocessors and run at once. Larger clusters leave some out: their
+    /// multiprocessors are of one neighbourhood, which need not be a multiple of them.
+    fn teams(self, members: usize, lanes: u32) -> usize {
         let cores = match members {
             1 | 2 => self.cores,
-            _ => self.cores - self.cores / 8,
+            _ => self.cores * 7 / 8,
         };
-        (cores / members).max(1)
+        (cores * (RowWay::MOST_LANES / lanes) as usize / members).max(1)
     }
 }
 
 /// How a team works through a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RowWay {
-    /// Lanes that take a row: 8, 32, all of a group, or all of a cluster's groups.
+    /// Lanes that take a row: some of a simd, all of a group, or all of a cluster's groups.
     pub team: Team,
     /// Elements moved as one.
     pub vector: usize,
@@ -106,26 +106,30 @@ pub struct RowWay {
 }
 
 impl RowWay {
-    /// Bytes of a row that a lane holds where that lets many lanes be at work, and elements that it
-    /// holds at most.
+    /// Bytes of a row that a lane holds where that lets many lanes be at work, and at most; and
+    /// elements that it holds one by one.
     const BYTES: usize = 64;
-    const HELD: usize = 32;
+    const MOST_BYTES: usize = 128;
+    const SINGLE: usize = 32;
     /// Elements that a lane holds where all rows together have no more than `SMALL`: then more lanes
     /// are worth more than fewer steps.
     pub(super) const HELD_OF_FEW: usize = 8;
     const SMALL: usize = 1 << 19;
     /// Lanes of the largest groups, of which a multiprocessor has one.
     const MOST_LANES: u32 = 1024;
+    /// Members of a cluster and lanes of each, from the shortest rows to the longest, as an H200 takes
+    /// them fastest.
+    const FULL: &[(u32, u32)] = &[(1, 512), (1, 1024), (2, 1024), (8, 512), (8, 1024)];
     /// Where rows begin in scratch memory, as `tile/row.h` has it.
     const STAGE: usize = 1024;
 
     /// The way for `rows` rows of `length` elements, which start at multiples of 16 bytes if
     /// `aligned` and the length is a multiple of a pack.
     pub fn choose(dtype: DType, [rows, length]: [usize; 2], aligned: bool, room: Room) -> RowWay {
-        let most = if rows.saturating_mul(length) > RowWay::SMALL {
-            RowWay::BYTES / dtype.size()
-        } else {
-            RowWay::HELD_OF_FEW
+        let many = rows.saturating_mul(length) > RowWay::SMALL;
+        let (most, teams): (usize, &[u32]) = match many {
+            true => (RowWay::BYTES / dtype.size(), &[4, 8, 16, 32]),
+            false => (RowWay::HELD_OF_FEW, &[8, 32]),
         };
         let whole = aligned && length.is_multiple_of(pack(dtype));
         let vector = if whole { pack(dtype) } else { 1 };
@@ -138,7 +142,7 @@ impl RowWay {
             lanes: RowWay::MOST_LANES,
             ahead: false,
         };
-        if let Some(size) = [8, 32].into_iter().find(|&lanes| fits(lanes, most)) {
+        if let Some(&size) = teams.iter().find(|&&lanes| fits(lanes, most)) {
             return RowWay {
                 team: Team::Lanes(size),
                 packs: held(size as usize),
@@ -146,21 +150,26 @@ impl RowWay {
                 ..way
             };
         }
-        if let Some(lanes) = [128, 256, 512].into_iter().find(|&lanes| fits(lanes, most)) {
+        let groups: &[u32] = match many {
+            true => &[64, 128, 256, 512],
+            false => &[128, 256, 512],
+        };
+        if let Some(&lanes) = groups.iter().find(|&&lanes| fits(lanes, most)) {
             return RowWay {
                 packs: held(lanes as usize),
                 lanes,
                 ..way
             };
         }
-        // One group, or the fewest that hold it together; narrower elements are read twice as fast.
-        let clustered = whole && dtype.size() == 4;
-        let clusters = [1, 2, 4, 8].into_iter().filter(|_| clustered);
-        let members = clusters
-            .filter(|&members| members as usize <= room.cluster)
-            .find(|&members| fits(members * RowWay::MOST_LANES, RowWay::HELD));
-        let members = members.or(fits(RowWay::MOST_LANES, RowWay::HELD).then_some(1));
-        let Some(members) = members else {
+        // Groups that fill a multiprocessor, by twos if there are many rows: what holds a row together.
+        let (teams, most): (&[(u32, u32)], usize) = match whole {
+            true if many => (RowWay::FULL, RowWay::MOST_BYTES / dtype.size()),
+            true => (&RowWay::FULL[1..], RowWay::MOST_BYTES / dtype.size()),
+            false => (&RowWay::FULL[1..2], RowWay::SINGLE),
+        };
+        let reachable = |&&(members, _): &&(u32, u32)| members as usize <= room.cluster;
+        let holds = |&&(members, lanes): &&(u32, u32)| fits(members * lanes, most);
+        let Some(&(members, lanes)) = teams.iter().filter(reachable).find(holds) else {
             return way;
         };
         let way = RowWay {
@@ -168,11 +177,12 @@ impl RowWay {
                 1 => Team::Group,
                 _ => Team::Cluster(members),
             },
-            packs: held((members * RowWay::MOST_LANES) as usize),
+            packs: held((members * lanes) as usize),
+            lanes,
             ..way
         };
         let ahead = RowWay { ahead: true, ..way };
-        let several = rows > room.teams(members as usize);
+        let several = rows > room.teams(members as usize, lanes);
         if whole && several && ahead.scratch() <= room.scratch {
             ahead
         } else {
@@ -191,7 +201,7 @@ impl RowWay {
     pub(super) fn groups(&self, rows: usize, room: Room) -> usize {
         let members = self.team.members();
         let rows = match self.ahead {
-            true => rows.min(room.teams(members)),
+            true => rows.min(room.teams(members, self.lanes)),
             false => rows,
         };
         groups_of(self.team.groups(self.lanes, rows)).next_multiple_of(members)
@@ -218,6 +228,10 @@ impl RowWay {
             Room::AMPLE,
             Room {
                 scratch: 0,
+                ..Room::AMPLE
+            },
+            Room {
+                cluster: 1,
                 ..Room::AMPLE
             },
         ];
@@ -256,11 +270,9 @@ impl RowWay {
         }
     }
 
-    /// Dense, except where a norm would run out of registers.
-    pub(super) fn form(&self, norm: bool) -> Form {
-        let much = norm && self.lanes <= 256 && self.packs * self.vector > 16;
+    pub(super) fn form(&self) -> Form {
         match self.team {
-            _ if self.packs == 0 || much => Form::Plain,
+            _ if self.packs == 0 => Form::Plain,
             Team::Cluster(members) => Form::Cluster(members),
             _ => Form::Dense,
         }

@@ -1,7 +1,7 @@
 //! Cases and the reference.
 
 use crate::{
-    Tensor,
+    DType, Tensor,
     case::{Cases, Expected},
     ops::layer_norm::normal,
     reference::Array,
@@ -39,7 +39,7 @@ pub(super) fn group_norm(cases: &mut Cases) {
             };
             cases.add(label, inputs, run, move |x| {
                 let of = |index: Option<usize>| index.map(|index: usize| &x[index]);
-                let (values, errors) = reference(&x[0], groups, of(weight), of(bias));
+                let (values, errors) = reference(dtype, &x[0], groups, of(weight), of(bias));
                 Expected::within(dtype, values, errors)
             });
         }
@@ -47,6 +47,7 @@ pub(super) fn group_norm(cases: &mut Cases) {
 }
 
 fn reference(
+    dtype: DType,
     x: &Array,
     groups: usize,
     weight: Option<&Array>,
@@ -58,7 +59,7 @@ fn reference(
     let length = (area * channels / groups).max(1);
     for (unit, group) in out.values.chunks_mut(length).enumerate() {
         debug_assert!(unit < samples * groups);
-        for (i, (value, error)) in normal(group, 1e-5).into_iter().enumerate() {
+        for (i, (value, error)) in normal(dtype, group, 1e-5).into_iter().enumerate() {
             let channel = unit % groups * (channels / groups) + i / area;
             let weight = weight.map_or(1.0, |weight| weight.values[channel]);
             let bias = bias.map_or(0.0, |bias| bias.values[channel]);

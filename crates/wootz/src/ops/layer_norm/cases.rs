@@ -1,7 +1,7 @@
 //! Cases and references.
 
 use crate::{
-    Result, Tensor,
+    DType, Result, Tensor,
     case::{Cases, Expected, Input},
     cpu::rows::steps,
     reference::Array,
@@ -26,20 +26,23 @@ const SHAPES: &[(&[usize], usize)] = &[
 ];
 
 /// A row's values, normalized, each with the bound of its error.
-pub(in crate::ops) fn normal(row: &[f64], epsilon: f64) -> Vec<(f64, f64)> {
+pub(in crate::ops) fn normal(dtype: DType, row: &[f64], epsilon: f64) -> Vec<(f64, f64)> {
     let (count, steps) = (row.len() as f64, steps(row.len()));
     let mean = row.iter().sum::<f64>() / count;
     let magnitude = row.iter().map(|x| x.abs()).sum::<f64>() / count;
     let squares: f64 = row.iter().map(|x| (x - mean) * (x - mean)).sum();
     let spread = (squares / count + epsilon).sqrt();
+    // How many variances the square of the pivot's distance from the mean is at most. Results of half
+    // width may come of farther ones: their rounding hides it.
+    let reach = if dtype == DType::F32 { 1.0 / 7.0 } else { 16.0 };
     // As for the variance: steps of the sum of squares from a pivot, of which the shift to the mean
-    // takes away an eighth at most, and the square of how far rounding may set the pivot off; halved
+    // takes away what lies that far, and the square of how far rounding may set the pivot off; halved
     // by the root.
     let miss = (steps + 2.0) * U * magnitude;
-    let scale =
-        (steps + 8.0) * U * (1.15 * squares / count + 3.0 * miss * miss) / (spread * spread);
+    let scale = (steps + 8.0) * U * ((1.01 + reach) * squares / count + 3.0 * miss * miss)
+        / (spread * spread);
     // The shift has the steps of a sum of deviations from the pivot.
-    let pivot = (squares / count / 7.0).sqrt();
+    let pivot = (reach * squares / count).sqrt();
     let deviation = row.iter().map(|x| (x - mean).abs()).sum::<f64>() / count + pivot + miss;
     let shift = (steps + 4.0) * U * (deviation + miss) / spread;
     let value = |x: f64| (x - mean) / spread;
@@ -49,7 +52,7 @@ pub(in crate::ops) fn normal(row: &[f64], epsilon: f64) -> Vec<(f64, f64)> {
 }
 
 /// As [`normal`], of the mean square.
-fn unit(row: &[f64], epsilon: f64) -> Vec<(f64, f64)> {
+fn unit(_: DType, row: &[f64], epsilon: f64) -> Vec<(f64, f64)> {
     let count = row.len() as f64;
     let scale = (row.iter().map(|x| x * x).sum::<f64>() / count + epsilon)
         .sqrt()
@@ -79,7 +82,7 @@ pub(super) fn rms_norm(cases: &mut Cases) {
 }
 
 type Call = fn(&Tensor, usize, Option<&Tensor>, Option<&Tensor>) -> Result<Tensor>;
-type Reference = fn(&[f64], f64) -> Vec<(f64, f64)>;
+type Reference = fn(DType, &[f64], f64) -> Vec<(f64, f64)>;
 
 /// Cases without and with weight (bit 0 of `most`) and bias (bit 1).
 fn add(cases: &mut Cases, call: Call, reference: Reference, most: usize) {
@@ -117,7 +120,7 @@ fn add(cases: &mut Cases, call: Call, reference: Reference, most: usize) {
         call,
         reference,
     );
-    let large = if cases.dtype() == crate::DType::F16 {
+    let large = if cases.dtype() == DType::F16 {
         6e4
     } else {
         1e30
@@ -151,7 +154,7 @@ fn add_one(
         let mut values = x[0].clone();
         let mut errors = Vec::new();
         for row in values.values.chunks_mut(length.max(1)) {
-            for (i, (value, error)) in reference(row, 1e-5).into_iter().enumerate() {
+            for (i, (value, error)) in reference(dtype, row, 1e-5).into_iter().enumerate() {
                 let weight = weight.map_or(1.0, |w| x[w].values[i]);
                 let bias = bias.map_or(0.0, |b| x[b].values[i]);
                 row[i] = value * weight + bias;
