@@ -14,7 +14,8 @@ use std::{
         OnceLock,
         atomic::{
             AtomicU64,
-            Ordering::{AcqRel, Acquire},
+            Ordering::{AcqRel, Acquire, Release},
+            fence,
         },
     },
     time::Duration,
@@ -58,7 +59,9 @@ impl Track {
     pub(super) fn observe(&self, gpu: &Gpu, timeline: &Timeline, ticket: Ticket) {
         self.lane.flush(ticket);
         let done = Ticket::from_number(self.event.signaledValue());
-        // Asked after that: an event that was raised by hand was raised after the fault.
+        // Of how Metal reads the value nothing is told. What stood behind it, the results on the
+        // device, and the fault when it was raised by hand, is looked at after it.
+        fence(Acquire);
         if !gpu.faulted() && !timeline.is_done(done) {
             timeline.complete(done);
         }
@@ -94,6 +97,8 @@ impl Track {
     /// Lets those who wait for this stream on the device go on.
     pub(super) fn raise(&self) {
         let committed = self.lane.committed().number();
+        // The fault comes first, for those who look at the event without being told of it.
+        fence(Release);
         if self.event.signaledValue() < committed {
             self.event.setSignaledValue(committed);
         }
