@@ -328,7 +328,8 @@ impl Ready {
         self.slots.words(lane.index, RING)
     }
 
-    /// A seat for instance `epoch` of a lane: the one it had, or one whose instance has left.
+    /// A seat for instance `epoch` of a lane: the one that the instance before it still has, or the
+    /// first, and so the largest, whose instance has left.
     pub(super) fn take(&self, gpu: &Gpu, lane: &Lane, epoch: u32) -> Option<usize> {
         let wanted = holder(lane, epoch);
         let take = |index: usize, held: u64| {
@@ -337,9 +338,9 @@ impl Ready {
             let taken = seat.compare_exchange(held, wanted, Ordering::AcqRel, Ordering::Relaxed);
             taken.is_ok().then_some(index)
         };
-        let held = lane
-            .seat()
-            .and_then(|index| take(index, holder(lane, epoch - 1)));
+        let last = holder(lane, epoch - 1);
+        let held = lane.seat().filter(|_| !has_left(gpu, last));
+        let held = held.and_then(|index| take(index, last));
         held.or_else(|| {
             (0..self.seats.len()).find_map(|index| {
                 let held = self.seats[index].holder.load(Ordering::Acquire);
