@@ -224,16 +224,23 @@ inline void serve(const Ring& ring, u32 lane, u32 workers) {
   if (lane == 0) leave(ring, post.says, workers);
 }
 
+// Which groups a block runs, and how they lie on its lanes.
+struct __align__(16) Share {
+  u32 first;    // of the groups
+  u32 end;      // of the groups
+  u32 sides;    // lanes of a group, and above them how many groups lie side by side
+  u32 inverse;  // of the lanes of a group, by which a lane finds its side
+  u32 groups;   // in all blocks
+  u32 memory;   // bytes of scratch memory of a group
+  u32 entry;
+  u32 gone;  // nothing, and never again
+};
+
 // What the workers of a block are to do.
 struct Job {
+  Share share;
   void* buffers[16];
   u64 params[64];
-  u64 shape;
-  u32 entry;
-  u32 groups;
-  u32 block;   // which of the blocks this one is
-  u32 blocks;  // how many there are for it
-  u32 gone;    // nothing, and never again
 };
 
 // A block's scratch memory beside that of its groups: jobs are handed over in turn.
@@ -355,28 +362,55 @@ __noinline__ void dispatch(u32 entry, Place at, const Job& job) {
 
 inline u32 blocks_of(u64 shape) { return shape >> 32 & 0xffff; }
 
-// Does this block's part of a job. For all workers.
-inline void run(const Job& job, u8* memory) {
-  u32 lanes = job.shape & 0xffff, together = job.shape >> 16 & 0xffff;
-  u32 blocks = blocks_of(job.shape);
-  if (blocks > job.blocks) blocks = job.blocks;
-  u32 side = threadIdx.x / lanes;
-  if (side >= together || job.block >= blocks) return;
-  Place at;
-  at.groups = job.groups;
-  at.lane = threadIdx.x - side * lanes;
-  at.lanes = lanes;
-  at.memory = memory + side * (u32(job.shape >> 48) * 16);
-  at.barrier = GROUPS + side;
-  // Neighbours to the same block, so that work of one shape finds in it what it left there.
-  u32 share = (job.groups + blocks - 1) / blocks, first = job.block * share;
-  u32 end = first + share < job.groups ? first + share : job.groups;
-  for (u32 group = first + side; group < end; group += together) {
-    at.group = group;
-    dispatch(job.entry, at, job);
-    // The next group has the same scratch memory.
-    if (group + together < end) scratch_barrier(at);
+// Reads a job's share anew each time: no register is taken for it while a kernel runs.
+inline Share share_of(const Job& job) {
+  u32 at = u32(__cvta_generic_to_shared(&job.share));
+  Share share;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(share.first), "=r"(share.end), "=r"(share.sides), "=r"(share.inverse)
+               : "r"(at)
+               : "memory");
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(share.groups), "=r"(share.memory), "=r"(share.entry), "=r"(share.gone)
+               : "r"(at + 16)
+               : "memory");
+  return share;
+}
+
+// Does this block's part of a job, for all workers. Says whether there will be others.
+__forceinline__ bool run(const Job& job, u8* memory) {
+  for (u32 turn = 0;; ++turn) {
+    Share share = share_of(job);
+    u32 together = share.sides >> 16, side = threadIdx.x * share.inverse >> 16;
+    Place at;
+    at.group = share.first + turn * together + side;
+    if (share.gone) return false;
+    if (side >= together || at.group >= share.end) return true;
+    at.groups = share.groups;
+    at.lanes = share.sides & 0xffff;
+    at.lane = threadIdx.x - side * at.lanes;
+    at.memory = memory + side * share.memory;
+    at.barrier = GROUPS + side;
+    // The group before it had the same scratch memory.
+    if (turn > 0) scratch_barrier(at);
+    dispatch(share.entry, at, job);
   }
+}
+
+// Block `block` of `blocks` has its share of so many groups, neighbours to the same block, so that
+// work of one shape finds in it what it left there. One lane of the clerk.
+inline void share_out(Job& job, u64 shape, u32 groups, u32 block, u32 blocks) {
+  u32 lanes = shape & 0xffff;
+  if (blocks > blocks_of(shape)) blocks = blocks_of(shape);
+  u32 each = (groups + blocks - 1) / blocks, first = block * each;
+  Share& share = job.share;
+  share.first = first;
+  share.end = first + each < groups ? first + each : groups;
+  share.sides = u32(shape);
+  // Exact for as many lanes as a block has.
+  share.inverse = (0x10000 + lanes - 1) / lanes;
+  share.groups = groups;
+  share.memory = u32(shape >> 48) * 16;
 }
 
 // A descriptor of one kernel.
@@ -389,11 +423,8 @@ inline void hand_kernel(Clerk& clerk, const Taken& taken, u32 blocks) {
          [&](u32 d) { return word_of(taken, data_at(buffers + d) % (WINDOW * SLOT)); });
   u64 shape = word_of(taken, 5), groups = word_of(taken, 7);
   if (lane == 0) {
-    job.shape = shape;
-    job.entry = taken.control & 0xffff;
-    job.groups = low(groups);
-    job.block = clerk.block;
-    job.blocks = blocks;
+    job.share.entry = taken.control & 0xffff;
+    share_out(job, shape, low(groups), clerk.block, blocks);
   }
   await_turn(clerk.ring, taken);
   hand_over(clerk);
@@ -414,12 +445,10 @@ inline void unpack(Clerk& clerk, Job& job, const u64* step, u64 address, u32 blo
     return at < high(step[0]) ? step[at] : 0;
   });
   if (lane == 0) {
-    job.shape = step[1];
-    job.entry = step[0] & 0xffff;
-    job.groups = low(step[2]);
+    job.share.entry = step[0] & 0xffff;
     // Steps that are independent begin with different blocks.
-    job.block = (clerk.block + blocks - high(step[2]) % blocks) % blocks;
-    job.blocks = blocks;
+    u32 block = (clerk.block + blocks - high(step[2]) % blocks) % blocks;
+    share_out(job, step[1], low(step[2]), block, blocks);
   }
 }
 
@@ -464,7 +493,7 @@ inline bool hand_program(Clerk& clerk, const Taken& taken, u32 blocks) {
 
 inline void manage(Clerk clerk) {
   u32 next = low(look_near(clerk.ring.shared)) + 1;
-  if (clerk.lane == 0) clerk.desk.jobs[0].gone = clerk.desk.jobs[1].gone = 0;
+  if (clerk.lane == 0) clerk.desk.jobs[0].share.gone = clerk.desk.jobs[1].share.gone = 0;
   __syncwarp();
   for (;;) {
     Taken taken = take(clerk, next);
@@ -481,7 +510,7 @@ inline void manage(Clerk clerk) {
     next = taken.last + 1;
   }
   Job& job = blank(clerk);
-  if (clerk.lane == 0) job.gone = 1;
+  if (clerk.lane == 0) job.share.gone = 1;
   __syncwarp();
   hand_over(clerk);
   if (clerk.lane == 0) atomicAdd(&clerk.ring.shared->out, 1);
@@ -490,9 +519,7 @@ inline void manage(Clerk clerk) {
 inline void work(const Desk& desk, u8* memory) {
   for (u32 turn = 0;; ++turn) {
     barrier(HANDED + turn % 2, CREW);
-    const Job& job = desk.jobs[turn % 2];
-    if (job.gone) break;
-    run(job, memory);
+    if (!run(desk.jobs[turn % 2], memory)) break;
     arrive(RETURNED + turn % 2, CREW);
   }
 }
