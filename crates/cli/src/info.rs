@@ -5,7 +5,7 @@ use std::io::Write;
 
 use serde::Serialize;
 use wootz::cpu::simd::Level;
-use wootz::runtime::{Family, Residence, Submission};
+use wootz::runtime::{COSTS, Family, Residence, Submission};
 use wootz::{DType, Device, path, precision, table, tuning, vendor};
 
 use crate::args::Info;
@@ -74,6 +74,7 @@ pub fn run(args: &Info) -> Result<(), Failure> {
         if let (Some(way), Some(resident)) = (row.submission, &row.resident) {
             print_line(&format!("\nThe way to {}: {}", row.device, about(way)))?;
             print_line(&format!("Resident kernels: {resident}"))?;
+            print_line(&format!("What `auto` goes by: {}", costs()))?;
         }
     }
     for (devices, table) in op_tables(&devices) {
@@ -88,6 +89,24 @@ fn about(way: &str) -> &str {
     let ways = SUBMISSIONS.lines().map(str::trim_start);
     let mut found = ways.filter(|line| line.split(' ').next() == Some(way));
     found.next().unwrap_or(way)
+}
+
+/// What small work costs by each way, in words.
+fn costs() -> String {
+    let micros = |nanos: u64| format!("{:.1} µs", nanos as f64 / 1e3);
+    let [launch, graph, graph_step, ring, ring_step, meeting] = [
+        COSTS.launch,
+        COSTS.graph,
+        COSTS.graph_step,
+        COSTS.ring,
+        COSTS.ring_step,
+        COSTS.meeting,
+    ]
+    .map(micros);
+    format!(
+        "a launch takes {launch}, a graph {graph} and {graph_step} a step, the ring {ring} and \
+         {ring_step} a step, {meeting} more where its blocks meet"
+    )
 }
 
 /// In words.

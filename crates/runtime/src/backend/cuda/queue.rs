@@ -31,10 +31,6 @@ const MARK_EVERY: u64 = 64;
 const PAUSE: Duration = Duration::from_micros(20);
 /// Bytes that an upload moves at once.
 const PART: usize = 256 << 10;
-/// Steps of a graph that an executor walks sooner than the driver starts them. On an H200 a step of
-/// a chain of 32 costs 3 µs in a walk and 1.5 in a graph of the driver's, which itself costs more
-/// to start. Where the two meet is an estimate from that and from single ops.
-const FEW: usize = 2;
 /// What an upload is expected to reach.
 const BYTES_PER_NANOSECOND: u64 = 10;
 /// Parts that can be under way.
@@ -136,7 +132,9 @@ impl CudaQueue {
             return Ok(Sent::Not);
         };
         let next = timeline.submitted().number() + 1;
-        match self.walks.small(self.gpu, self.lane, ready, run, next)? {
+        let choosy = self.gpu.executor.way() == Submission::Auto;
+        let walks = &mut self.walks;
+        match walks.small(self.gpu, self.lane, ready, run, next, choosy)? {
             Some(small) => self.ring(small, timeline),
             None => Ok(Sent::Not),
         }
@@ -267,11 +265,7 @@ impl Queue for CudaQueue {
         timeline: &'static Timeline,
     ) -> Result<Option<Progress>> {
         self.lane.serve(timeline);
-        let sent = match self.gpu.executor.way() {
-            Submission::Auto if run.steps().len() > FEW => Sent::Not,
-            _ => self.send_whole(run, timeline)?,
-        };
-        let failed = match sent {
+        let failed = match self.send_whole(run, timeline)? {
             Sent::Rung(ticket) => return Ok(Some(Progress::Running(ticket))),
             Sent::Not if !self.gpu.executor.way().takes_graphs() => return Ok(None),
             Sent::Not => None,

@@ -31,6 +31,8 @@ const MEMORY_SHIFT: u32 = 56;
 pub(super) struct Program {
     pub(super) words: Vec<u64>,
     pub(super) steps: u32,
+    /// Steps before which blocks meet.
+    pub(super) meetings: usize,
     /// Blocks that have something to do.
     pub(super) blocks: u16,
     /// The memory that each walk is told of.
@@ -179,6 +181,7 @@ impl Program {
         Some(Program {
             words,
             steps: steps.len() as u32,
+            meetings: places.steps.iter().filter(|place| place.meets).count(),
             blocks: places.most.min(MOST_BLOCKS),
             memory,
         })

@@ -5,6 +5,7 @@ use crate::{
     backend::cuda::{gpu::Gpu, lane::Lane},
     error::Result,
     graph::{Run, Slot},
+    resident::COSTS,
     ring::Frame,
 };
 use cudarc::driver::sys::CUdeviceptr;
@@ -33,6 +34,8 @@ struct Held {
     steps: u32,
     blocks: u16,
     memory: Vec<Slot>,
+    /// Whether the driver would take longer.
+    quicker: bool,
 }
 
 impl Walks {
@@ -40,8 +43,8 @@ impl Walks {
         Walks(Vec::new())
     }
 
-    /// The graph of `run` as the ring takes it, under `ticket`; nothing when it does not, or its
-    /// program is only now on its way to the device.
+    /// The graph of `run` as the ring takes it, under `ticket`; nothing when it does not, when its
+    /// program is only now on its way to the device, or, if `choosy`, when the driver is quicker.
     pub(in crate::backend::cuda) fn small<'a>(
         &mut self,
         gpu: &Gpu,
@@ -49,6 +52,7 @@ impl Walks {
         ready: &'a Ready,
         run: &Run<'_>,
         ticket: u64,
+        choosy: bool,
     ) -> Result<Option<Small<'a>>> {
         let of = run.identity();
         let is_it = |known: &&Known| ptr::eq(known.of.as_ptr(), Arc::as_ptr(of));
@@ -56,7 +60,9 @@ impl Walks {
             self.learn(gpu, lane, ready, run)?;
             return Ok(None);
         };
-        let frame = known.program.as_ref().and_then(|program| {
+        let program = known.program.as_ref();
+        let frame = program.filter(|program| program.quicker || !choosy);
+        let frame = frame.and_then(|program| {
             let place = |&slot: &Slot| run.buffer(slot).memory().handle as u64;
             let memory = program.memory.iter().map(place);
             let Held {
@@ -113,6 +119,7 @@ impl Held {
         let Program {
             words,
             steps,
+            meetings,
             blocks,
             memory,
         } = program;
@@ -133,6 +140,7 @@ impl Held {
             steps,
             blocks,
             memory,
+            quicker: COSTS.prefer_walk(steps as usize, meetings),
         }))
     }
 }
