@@ -20,6 +20,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "cuda.h",
     "dialect.h",
     "emulated.h",
+    "float8.h",
     "lint.h",
     "maths.h",
     "matrix.h",
