@@ -2,8 +2,9 @@
 //! of tf32.
 //!
 //! `WOOTZ_PRECISION` says it for the process, [`set`] and [`with`] say it in a program. It is leave to
-//! be less precise, not an order: where tf32 would be no faster, products stay whole. With it, a
-//! product of two elements is off by a 2⁹th of itself at most; sums are in `f32` either way.
+//! be less precise, not an order: where tf32 would be no faster, products stay whole. With it, factors
+//! are rounded to tf32, so that a product of two is off by a 2¹⁰th of itself; some devices cut bits
+//! off instead, which is twice as much. Sums are in `f32` either way.
 //! [`matmul`](crate::ops::matmul()) and all that is made of it take leave; other types never lose bits.
 
 use crate::setting::{self, Setting};

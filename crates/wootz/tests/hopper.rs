@@ -3,7 +3,7 @@
 
 use half::bf16;
 use wootz::precision::{self, Precision};
-use wootz::{DType, Device, Tensor, ops};
+use wootz::{Activation, DType, Device, Tensor, ops};
 
 /// A Hopper device; its absence is said, because then nothing was checked.
 fn hopper() -> Option<Device> {
@@ -210,4 +210,45 @@ fn rows_outside_of_the_weights_are_refused() {
     let y = ops::grouped_linear(&x, &weight, &index);
     let error = y.and_then(|y| y.to_vec::<bf16>()).unwrap_err().to_string();
     assert!(error.contains("150"), "{error}");
+}
+
+#[test]
+fn products_are_finished_as_the_cpu_finishes_them() {
+    let Some(device) = hopper() else { return };
+    let shapes: [(&[usize], usize, usize); 5] = [
+        (&[2040, 136], 136, 2040),
+        (&[1544, 72], 72, 1544),
+        (&[300, 264], 264, 521),
+        (&[3, 264, 64], 64, 72),
+        (&[24, 1032], 1032, 264),
+    ];
+    for (left, inner, columns) in shapes {
+        for dtype in [DType::BF16, DType::F16] {
+            for way in 0..4 {
+                let [got, want] = [device, Device::cpu()].map(|device| {
+                    let a = matrices(left, way & 1 != 0, dtype, device);
+                    let b = matrices(&[inner, columns], way & 2 != 0, dtype, device);
+                    let result = [&left[..left.len() - 1], &[columns]].concat();
+                    let [bias, added] = [&[columns][..], &result].map(|dims| {
+                        let numbers = numbers(dims, device);
+                        ops::cast(&numbers, dtype).unwrap()
+                    });
+                    let epilogue = ops::Epilogue {
+                        scale: 0.5,
+                        bias: Some(&bias),
+                        activation: Activation::Relu,
+                        added: (way > 0).then_some((2.0, &added)),
+                        dtype: None,
+                    };
+                    let product = ops::matmul_with(&a, &b, epilogue).unwrap();
+                    let product = ops::cast(&product, DType::F32).unwrap();
+                    product.to_vec::<f32>().unwrap()
+                });
+                assert!(
+                    got == want,
+                    "{left:?} by {columns} columns in {dtype}, way {way}"
+                );
+            }
+        }
+    }
 }

@@ -19,10 +19,10 @@ template <typename T> struct Grouped : Runs {
 template <typename T, u32 BM, u32 BN, u32 SLOTS>
 inline void sm90_grouped(Place at, device const T*, device const T*, device const u32* list,
                          device T* y, const TensorMap& x_map, const TensorMap& w_map,
-                         const TensorMap& y_map, constant Sm90MatmulParams& p) {
+                         constant Sm90MatmulParams& p) {
   Grouped<T> of;
   of.list = list;
-  parts_of<T, BM, BN, SLOTS, 1, true, true>(at, of, y, x_map, w_map, y_map, p);
+  parts_of<T, BM, BN, SLOTS, 1, true, true>(at, of, y, x_map, w_map, p);
 }
 
 }  // namespace wootz

@@ -3,9 +3,8 @@
 //
 // A group computes BM x BN of one product after another. One lane, the feeder, has the copy engine
 // bring tiles of a and x, 128 bytes of the inner size deep, into a queue of SLOTS slots; BM / 64
-// warpgroups multiply them, 64 rows each, and send their rows of y off by the copy engine again. The
-// groups of a cluster lie below each other: each brings its rows of a and its share of the columns
-// of x, which all of them need.
+// warpgroups multiply them, 64 rows each, and write their rows of y. The groups of a cluster lie below
+// each other: each brings its rows of a and its share of the columns of x, which all of them need.
 
 #include "dialect/dialect.h"
 #include "sm90/parts.h"
@@ -29,12 +28,12 @@ template <typename T> struct Biased : Even {
 template <typename T, u32 BM, u32 BN, u32 SLOTS, u32 CLUSTER, bool a_inner, bool x_inner,
           typename Y, typename Of>
 inline void parts_of(Place at, Of of, device Y* y, const TensorMap& a_map, const TensorMap& x_map,
-                     const TensorMap& y_map, constant Sm90MatmulParams& p) {
+                     constant Sm90MatmulParams& p) {
   enum : u32 { WORKERS = BM / 64 };
   Slots<BM, BN, SLOTS> memory = {scratch_address(at.memory)};
   u32 place = CLUSTER == 1 ? 0 : cluster_place();
   if (at.lane == 0) make_queue<SLOTS>(memory, CLUSTER * WORKERS);
-  if (at.lane == 32) know_maps(a_map, x_map, y_map);
+  if (at.lane == 32) know_maps(a_map, x_map);
   if (CLUSTER == 1) {
     scratch_barrier(at);
   } else {
@@ -63,13 +62,12 @@ inline void parts_of(Place at, Of of, device Y* y, const TensorMap& a_map, const
       of.template sums<BM, BN, SLOTS, CLUSTER, a_inner, x_inner>(at, c, memory, turn, worker, steps,
                                                                  part, p);
       part = of.of_y(part);
-      if (of.boxes(at, part, p)) {
-        write_boxes<Y, BN>(at, c, part, y_map, out, y, p);
+      if (p.packs) {
+        write_packs<Y, BN>(at, c, part, out, y, p);
       } else {
         write_each<Y, BN>(at, c, part, y, p);
       }
     }
-    if (at.lane % 32 == 0) stores_read<0>();
   }
   // Nobody leaves while another's boxes or arrivals may still come.
   if (CLUSTER > 1) cluster_barrier();
@@ -79,10 +77,10 @@ inline void parts_of(Place at, Of of, device Y* y, const TensorMap& a_map, const
 template <typename T, u32 BM, u32 BN, u32 SLOTS, u32 CLUSTER, bool a_inner, bool x_inner>
 inline void sm90_matmul(Place at, device const T*, device const T*, device const T* bias,
                         device T* y, const TensorMap& a_map, const TensorMap& x_map,
-                        const TensorMap& y_map, constant Sm90MatmulParams& p) {
+                        constant Sm90MatmulParams& p) {
   Biased<T> of;
   of.bias = bias;
-  parts_of<T, BM, BN, SLOTS, CLUSTER, a_inner, x_inner>(at, of, y, a_map, x_map, y_map, p);
+  parts_of<T, BM, BN, SLOTS, CLUSTER, a_inner, x_inner>(at, of, y, a_map, x_map, p);
 }
 
 // `blocks`: each block of 128 along the inner size has scales of its own.
@@ -90,11 +88,11 @@ template <typename T, typename Y, u32 BM, u32 BN, u32 SLOTS, u32 CLUSTER, bool b
 inline void sm90_scaled_matmul(Place at, device const T*, device const T*,
                                device const f32* a_scale, device const f32* x_scale, device Y* y,
                                const TensorMap& a_map, const TensorMap& x_map,
-                               const TensorMap& y_map, constant Sm90MatmulParams& p) {
+                               constant Sm90MatmulParams& p) {
   Scaled<T, blocks> of;
   of.a = a_scale;
   of.x = x_scale;
-  parts_of<T, BM, BN, SLOTS, CLUSTER, true, true>(at, of, y, a_map, x_map, y_map, p);
+  parts_of<T, BM, BN, SLOTS, CLUSTER, true, true>(at, of, y, a_map, x_map, p);
 }
 
 }  // namespace wootz

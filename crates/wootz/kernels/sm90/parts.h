@@ -37,8 +37,6 @@ struct Even {
 
   // The part of y.
   Part of_y(Part part) const { return part; }
-  // Whether the copy engine can write a simd's rows: it leaves out what is outside of y.
-  bool boxes(Place, Part, constant Sm90MatmulParams& p) const { return p.boxes; }
 };
 
 // Runs of rows with weights of their own, as ops/runs.h lists them. A part without weights is outside
@@ -60,10 +58,6 @@ struct Runs {
   Part of_y(Part part) const {
     part.batch = 0;
     return part;
-  }
-  // Rows past the end are another part's.
-  bool boxes(Place at, Part part, constant Sm90MatmulParams& p) const {
-    return p.boxes && part.row + at.lane % 128 / 32 * 16 + 16 <= part.end;
   }
 };
 

@@ -21,7 +21,7 @@ template <u32 BM, u32 BN, u32 SLOTS> struct Slots {
     A = BM * ROW_BYTES,
     X = BN * ROW_BYTES,
     SLOT = A + X,
-    // Each simd has two boxes of 16 rows and 64 columns on their way out.
+    // Each simd has two boxes of results, 16 rows each, on their way out.
     OUT = SLOTS * SLOT,
     BARRIERS = OUT + BM / 16 * 2 * 16 * ROW_BYTES,
   };
@@ -54,10 +54,9 @@ struct Part {
 };
 
 // Has the copy engine look maps up ahead.
-inline void know_maps(const TensorMap& a, const TensorMap& x, const TensorMap& y) {
+inline void know_maps(const TensorMap& a, const TensorMap& x) {
   know_map(a);
   know_map(x);
-  know_map(y);
 }
 
 // Makes the barriers; whoever waits for one must meet the lane that does.

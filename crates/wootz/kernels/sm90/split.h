@@ -35,13 +35,13 @@ template <typename T, u32 BM, u32 BN, u32 SLOTS, u32 SPLIT, bool a_inner, bool x
           bool turned>
 inline void sm90_matmul_split(Place at, device const T*, device const T*, device const T* bias,
                               device T* y, const TensorMap& a_map, const TensorMap& x_map,
-                              const TensorMap& y_map, constant Sm90MatmulParams& p) {
+                              constant Sm90MatmulParams& p) {
   enum : u32 { WORKERS = BM / 64, SHARE = BN / SPLIT, SUMS = SHARE / 2 };
   static_assert(BN * BM * 4 <= Slots<BM, BN, SLOTS>::OUT, "sums pass where slots were");
   Slots<BM, BN, SLOTS> memory = {scratch_address(at.memory)};
   u32 place = SPLIT == 1 ? 0 : cluster_place();
   if (at.lane == 0) make_queue<SLOTS>(memory, WORKERS);
-  if (at.lane == 32) know_maps(a_map, x_map, y_map);
+  if (at.lane == 32) know_maps(a_map, x_map);
   scratch_barrier(at);
 
   u32 steps = steps_of<T>(p.depth), tile = at.group / SPLIT, worker = uniform(at.lane / 128);
@@ -76,9 +76,8 @@ inline void sm90_matmul_split(Place at, device const T*, device const T*, device
     return;
   }
   if (p.has_bias) add_bias<SHARE>(at, sums, part, bias, p);
-  if (SHARE >= BoxColumns<T>::value && p.boxes) {
-    write_boxes<T, SHARE>(at, sums, part, y_map, memory.out(uniform(at.lane / 32)), y, p);
-    if (at.lane % 32 == 0) stores_read<0>();
+  if (SHARE >= BoxColumns<T>::value && p.packs) {
+    write_packs<T, SHARE>(at, sums, part, memory.out(uniform(at.lane / 32)), y, p);
   } else {
     write_each<T, SHARE>(at, sums, part, y, p);
   }

@@ -101,19 +101,6 @@ inline void load_box_for(u16 groups, u32 to, const TensorMap& map, BoxAt at, u32
       : : "r"(to), "l"(&map), "r"(barrier), "r"(at.column), "r"(at.row), "r"(at.batch),
         "h"(groups) : "memory");
 }
-// A box from scratch memory; what lies outside the tensor is left out.
-inline void store_box(const TensorMap& map, BoxAt at, u32 from) {
-  asm volatile(
-      "cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];\n"
-      "cp.async.bulk.commit_group;"
-      : : "l"(&map), "r"(from), "r"(at.column), "r"(at.row), "r"(at.batch) : "memory");
-}
-// Waits until all but the last `count` boxes that this lane stored are read.
-template <u32 count> inline void stores_read() {
-  asm volatile("cp.async.bulk.wait_group.read %0;" : : "n"(count) : "memory");
-}
-// Makes what this lane wrote to scratch memory known to the copy engine.
-inline void boxes_written() { asm volatile("fence.proxy.async.shared::cta;" : : : "memory"); }
 
 // Registers that each lane of a warpgroup keeps from here on.
 template <u32 count> inline void fewer_registers() {
@@ -129,6 +116,14 @@ inline void store_blocks(u32 row, u32 a, u32 b, u32 c, u32 d) {
                : : "r"(row), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
 }
 
+// 16 bytes of scratch memory.
+inline Pack<u32, 4> load_pack(u32 from) {
+  Pack<u32, 4> words;
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words.at[0]), "=r"(words.at[1]), "=r"(words.at[2]), "=r"(words.at[3])
+               : "r"(from) : "memory");
+  return words;
+}
 // Two neighbours to scratch memory.
 inline void store_two(u32 to, f32 a, f32 b) {
   asm volatile("st.shared.v2.f32 [%0], {%1, %2};" : : "r"(to), "f"(a), "f"(b) : "memory");

@@ -5,22 +5,23 @@
 
 namespace wootz {
 
-// What a lane adds to its sums of a row of y.
+// What a lane adds to its sums of a row of y. All are loaded, columns outside as the last one, so that
+// no load waits for another.
 template <u32 BN, typename T>
 inline void add_bias(Place at, f32 (&c)[BN / 2], Part part, device const T* bias,
                      constant Sm90MatmulParams& p) {
   UNROLL for (u32 j = 0; j < BN / 8; ++j) {
     UNROLL for (u32 e = 0; e < 2; ++e) {
       u32 column = part.column + j * 8 + at.lane % 4 * 2 + e;
-      f32 value = column < p.columns ? f32(bias[column]) : 0.0f;
+      f32 value = f32(bias[column < p.columns ? column : p.columns - 1]);
       c[j * 4 + e] += value;
       c[j * 4 + e + 2] += value;
     }
   }
 }
 
-// Writes what a warpgroup has of y, 64 rows by BN columns, without the copy engine: rows of y whose
-// bytes are no multiple of 16 are out of its reach. Columns before FIRST are written already.
+// Writes what a warpgroup has of y, 64 rows by BN columns, from the registers: where rows of y do not
+// start at multiples of 16 bytes. Columns before FIRST are written already.
 template <typename T, u32 BN, u32 FIRST = 0>
 inline void write_each(Place at, const f32 (&c)[BN / 2], Part part, device T* y,
                        constant Sm90MatmulParams& p) {
@@ -60,7 +61,8 @@ inline u32 pair(f32 first, f32 second) {
 // A box of results: 16 rows of so many columns, which fill 128 bytes.
 template <typename T> struct BoxColumns { enum : u32 { value = ROW_BYTES / sizeof(T) }; };
 
-// A simd's part of a box to scratch memory, of the sums of its columns.
+// A simd's part of a box to scratch memory, of the sums of its columns. A row's packs of 16 bytes lie
+// in an order that depends on the row, so that neither rows nor columns meet in one bank.
 template <typename T, u32 bytes> struct FillBox;
 template <typename T> struct FillBox<T, 2> {
   static void fill(u32 lane, u32 out, const f32* sums) {
@@ -85,24 +87,29 @@ template <typename T> struct FillBox<T, 4> {
   }
 };
 
-// The same by the copy engine: each simd sends its 16 rows, a box at a time. What fills no box it
-// writes itself.
+// The same by packs of 16 bytes, a box at a time by way of scratch memory at `out`, which has room
+// for two. What fills no box goes from the registers.
 template <typename T, u32 BN>
-inline void write_boxes(Place at, const f32 (&c)[BN / 2], Part part, const TensorMap& map, u32 out,
-                        device T* y, constant Sm90MatmulParams& p) {
-  enum : u32 { COLUMNS = BoxColumns<T>::value };
-  u32 lane = at.lane % 32;
+inline void write_packs(Place at, const f32 (&c)[BN / 2], Part part, u32 out, device T* y,
+                        constant Sm90MatmulParams& p) {
+  enum : u32 { COLUMNS = BoxColumns<T>::value, PACK = 16 / sizeof(T) };
+  u32 lane = at.lane % 32, chunk = lane % 8;
+  u32 row = part.row + at.lane % 128 / 32 * 16 + lane / 8, column = part.column + chunk * PACK;
+  device T* to = y + (u64(part.batch) * p.rows + row) * p.columns + column;
   UNROLL for (u32 box = 0; (box + 1) * COLUMNS <= BN; ++box) {
     u32 half = out + box % 2 * (16 * ROW_BYTES);
-    if (lane == 0) stores_read<1>();
-    simd_barrier(at);
     FillBox<T, sizeof(T)>::fill(lane, half, c + box * (COLUMNS / 2));
-    boxes_written();
     simd_barrier(at);
-    BoxAt to = {part.column + box * COLUMNS, part.row + at.lane % 128 / 32 * 16, part.batch};
-    if (lane == 0) store_box(map, to, half);
+    UNROLL for (u32 i = 0; i < 16; i += 4) {
+      u32 from = half + (lane / 8 + i) * ROW_BYTES + (chunk ^ (lane / 8 + i) % 8) * 16;
+      Pack<u32, 4> words = load_pack(from);
+      bool inside = row + i < part.end && column + box * COLUMNS < p.columns;
+      if (inside) store(reinterpret_cast<device u32*>(to + u64(i) * p.columns + box * COLUMNS), words);
+    }
   }
   if (BN % COLUMNS != 0) write_each<T, BN, BN / COLUMNS * COLUMNS>(at, c, part, y, p);
+  // Nobody fills a box anew before it is read.
+  simd_barrier(at);
 }
 
 }  // namespace wootz

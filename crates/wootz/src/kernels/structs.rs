@@ -315,8 +315,8 @@ kernel_params! {
         x_batched: u32,
         /// Whether a bias is added to each row.
         has_bias: u32,
-        /// Whether the copy engine can write the result.
-        boxes: u32,
+        /// Whether rows of the result start at multiples of 16 bytes.
+        packs: u32,
         /// Scales: from one row of the left matrix to the next,
         a_scale_row: u32,
         /// from one 128 of the inner size to the next,

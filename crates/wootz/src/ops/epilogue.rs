@@ -49,7 +49,7 @@ impl<'a> Epilogue<'a> {
         columns: usize,
     ) -> Result<()> {
         let dtype = self.dtype.unwrap_or(factor.dtype());
-        if !dtype.is_float() {
+        if !DType::FLOATS.contains(&dtype) {
             let expected = DType::FLOATS.iter().map(|dtype| dtype.name());
             return Err(Error::Value {
                 op,

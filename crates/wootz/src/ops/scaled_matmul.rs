@@ -18,8 +18,8 @@ use crate::{
 /// `[1, n]`; or for blocks of 128, `[m, ⌈k/128⌉]` and `[⌈k/128⌉, ⌈n/128⌉]`. If one factor has
 /// blocks along `k`, a scale of the other is for its blocks too, or for all of it.
 ///
-/// Hopper's matrix units add up 128 of the inner size with 13 bits below the largest product at a
-/// time; those sums are added in `f32`. Elsewhere, and where rows do not start at multiples of 16
+/// Hopper's matrix units add up one block of the inner size, or two where scales are not of blocks,
+/// with 13 bits below the largest product; those sums are added in `f32`. Elsewhere, and where rows do not start at multiples of 16
 /// bytes, the factors are widened to `f32` first, which takes memory for both.
 pub fn scaled_matmul(
     a: &Tensor,

@@ -1,7 +1,6 @@
 //! Rows times weights of their own.
 
 use super::{
-    maps,
     product::{Factors, takes},
     tile::{Extent, Sm90Tile, whole_tiles},
 };
@@ -54,15 +53,7 @@ impl Sm90Grouped {
             lanes: tile.lanes(),
             form: Form::Hopper(1),
             params: Sm90MatmulParams::C,
-            buffers: vec![
-                x.clone(),
-                x,
-                list,
-                Buffer::output(t),
-                map.clone(),
-                map.clone(),
-                map,
-            ],
+            buffers: vec![x.clone(), x, list, Buffer::output(t), map.clone(), map],
         }
     }
 }
@@ -114,10 +105,9 @@ impl<'a> GroupedProduct<'a> {
     /// The plan, of the parts in a list.
     pub(crate) fn plan(&self, caps: &Caps, list: &'a Memory, out: &'a Tensor) -> Option<Plan<'a>> {
         let (x, weight, tile, dtype) = (self.x, self.weight, self.tile, out.dtype());
-        let mut cut = self.factors.cut(tile, dtype, 3)?;
+        let mut cut = self.factors.cut(tile, dtype)?;
         let [rows, n, k] = self.factors.extent.sizes;
         cut.params.x_batched = 1;
-        cut.maps[2] = maps::result(3, dtype.size() as u64, [rows, n], 1);
         let id = Id::Sm90Grouped(Sm90Grouped { dtype, tile });
         // How many parts there are the device knows.
         let groups = tile.resident(caps.cores);

@@ -12,39 +12,14 @@ pub(super) fn factor(factor: &Operand, binding: usize, rows: usize) -> TensorMap
     } else {
         ([outer, inner], BOX)
     };
-    let element = (factor.element, factor.element == 4);
-    matrices(binding, element, sizes, factor.stride, factor.batch, high)
-}
-
-/// The map of contiguous results, for the boxes that a simd writes. Where their rows are no multiples
-/// of 16 bytes it is never looked at, and no map of theirs.
-pub(super) fn result(binding: usize, element: u64, [m, n]: [u64; 2], batch: u64) -> TensorMap {
-    let wide = n.next_multiple_of(16 / element);
-    matrices(
-        binding,
-        (element, false),
-        [n, m],
-        wide,
-        [batch, m * wide],
-        16,
-    )
-}
-
-fn matrices(
-    binding: usize,
-    (element, rounds): (u64, bool),
-    [wide, high]: [u64; 2],
-    stride: u64,
-    [matrices, step]: [u64; 2],
-    rows: usize,
-) -> TensorMap {
+    let (element, [matrices, step]) = (factor.element, factor.batch);
     TensorMap {
         binding,
         element: element as u32,
-        rounds,
-        sizes: [wide, high, matrices],
-        strides: [element * stride, element * step],
-        box_sizes: [(ROW_BYTES as u64 / element) as u32, rows as u32, 1],
+        rounds: element == 4,
+        sizes: [sizes[0], sizes[1], matrices],
+        strides: [element * factor.stride, element * step],
+        box_sizes: [(ROW_BYTES as u64 / element) as u32, high as u32, 1],
     }
 }
 

@@ -89,7 +89,7 @@ impl Sm90Matmul {
         let kernel = stem.replace("turned", "split");
         let mut buffers = vec![Buffer::input(t); 3];
         buffers.push(Buffer::output(t));
-        buffers.extend([Buffer::Map, Buffer::Map, Buffer::Map]);
+        buffers.extend([Buffer::Map, Buffer::Map]);
         Instance {
             file,
             name: format!("sm90_{stem}_{t}_{rows}x{columns}x{cluster}s{slots}_{left}_{right}"),

@@ -28,7 +28,7 @@ pub(crate) fn plan<'a>(
     let dtype = out.dtype();
     let factors = Factors::of((a, a_layout), (b, b_layout))?;
     let tile = Sm90Tile::choose(factors.extent, caps.cores as u64)?;
-    let mut cut = factors.cut(tile, dtype, 3)?;
+    let mut cut = factors.cut(tile, dtype)?;
     cut.params.has_bias = bias.is_some().into();
     let id = Id::Sm90Matmul(Sm90Matmul {
         dtype,
@@ -81,8 +81,8 @@ impl Factors {
         })
     }
 
-    /// How a tile cuts the product, whose result, of this type, is at binding `out`.
-    pub(super) fn cut(&self, tile: Sm90Tile, dtype: DType, out: usize) -> Option<Cut> {
+    /// How a tile cuts the product, whose result is of this type.
+    pub(super) fn cut(&self, tile: Sm90Tile, dtype: DType) -> Option<Cut> {
         let Extent {
             sizes: [m, n, k],
             batch,
@@ -107,7 +107,7 @@ impl Factors {
             a_batched: (above.batch[0] > 1).into(),
             x_batched: (beside.batch[0] > 1).into(),
             has_bias: 0,
-            boxes: (n * element).is_multiple_of(16).into(),
+            packs: (n * element).is_multiple_of(16).into(),
             a_scale_row: 0,
             a_scale_step: 0,
             x_scale_column: 0,
@@ -118,7 +118,6 @@ impl Factors {
         let maps = vec![
             maps::factor(above, first, tile.rows),
             maps::factor(beside, second, tile.columns / tile.sharing()),
-            maps::result(out, element, [m, n], batch),
         ];
         Some(Cut {
             tile,

@@ -84,7 +84,6 @@ impl Sm90Scaled {
                 Buffer::output(y),
                 Buffer::Map,
                 Buffer::Map,
-                Buffer::Map,
             ],
         }
     }
@@ -121,7 +120,7 @@ pub(crate) fn scaled<'a>(
     };
     let fits = |tile: Sm90Tile| id(tile).fits();
     let tile = Sm90Tile::whole(factors.extent, caps.cores as u64, fits)?;
-    let mut cut = factors.cut(tile, dtype, 4)?;
+    let mut cut = factors.cut(tile, dtype)?;
     cut.params.a_scale_row = above.outer;
     cut.params.a_scale_step = above.step;
     cut.params.x_scale_column = beside.outer;

@@ -39,6 +39,7 @@ const TILES: &[Timed] = &[
     timed(128, 256, 4, 2, Share::Right, 690, 1600),
     timed(128, 256, 4, 1, Share::Right, 700, 1900),
     timed(128, 192, 4, 1, Share::Right, 530, 1700),
+    timed(128, 160, 5, 2, Share::Right, 440, 2000),
     timed(128, 128, 6, 2, Share::Right, 350, 800),
     timed(64, 256, 5, 2, Share::Right, 390, 800),
     timed(128, 128, 4, 1, Share::Right, 395, 800),
@@ -48,7 +49,7 @@ const TILES: &[Timed] = &[
     timed(64, 64, 4, 1, Share::Right, 160, 450),
     timed(128, 128, 6, 2, Share::Inner, 400, 2500),
     timed(64, 256, 4, 4, Share::Inner, 340, 2800),
-    timed(64, 128, 8, 2, Share::Inner, 250, 1900),
+    timed(128, 64, 8, 2, Share::Inner, 240, 1900),
     timed(64, 128, 8, 4, Share::Inner, 230, 1900),
 ];
 

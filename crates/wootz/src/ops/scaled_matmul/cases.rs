@@ -25,9 +25,10 @@ pub const ROWS: &[Row] = &[Row {
 /// The product in f64, and how far it may be off.
 ///
 /// Hopper adds up 32 products and what there was before with 13 bits below the largest of them, so
-/// each of these loses less than a 2¹³th of the largest; four times, then sums go on in `f32`.
+/// each of these loses less than a 2¹³th of the largest. So it does for `together` elements, whose
+/// sums are added in `f32`.
 /// Elsewhere each of the k additions rounds once. Scales are up to four more roundings.
-fn expected(dtype: DType, x: &[Array]) -> Expected {
+fn expected(dtype: DType, x: &[Array], together: usize) -> Expected {
     /// Products that one instruction adds up, and what each may lose of the largest.
     const AT_ONCE: usize = 32;
     const LOST: f64 = 1.0 / 8192.0;
@@ -38,12 +39,12 @@ fn expected(dtype: DType, x: &[Array]) -> Expected {
     let scale = |scale: &Array, at: [usize; 2], of: [usize; 2]| match scale.dims[..] {
         [] => scale.values[0],
         [high, wide] => {
-            let place = |size, at, of: usize| at * size / of.max(1);
-            let block = |size: usize, at: usize, of: usize| match size == of.div_ceil(BLOCK) {
-                true if size != of => at / BLOCK,
-                _ => place(size, at, of),
+            let place = |size: usize, at: usize, of: usize| match size {
+                1 => 0,
+                _ if size == of => at,
+                _ => at / BLOCK,
             };
-            scale.at(&[block(high, at[0], of[0]), block(wide, at[1], of[1])])
+            scale.at(&[place(high, at[0], of[0]), place(wide, at[1], of[1])])
         }
         _ => unreachable!("scales of a matrix"),
     };
@@ -51,7 +52,7 @@ fn expected(dtype: DType, x: &[Array]) -> Expected {
     let array = Array::from_fn(&[m, n], |i| {
         let (mut sum, mut size, mut lost, mut part) = (0.0, 0.0, 0.0, 0.0f64);
         for first in (0..k).step_by(AT_ONCE) {
-            if first.is_multiple_of(BLOCK) {
+            if first.is_multiple_of(together) {
                 part = 0.0;
             }
             let factor = scale(above, [i[0], first], [m, k]) * scale(beside, [first, i[1]], [k, n]);
@@ -94,7 +95,8 @@ fn cases(cases: &mut Cases) {
             [&[m, blocks[0]], &blocks],
             [&[], &blocks],
         ];
-        for [above, beside] in scales {
+        // Of the inner size, what is added up with few bits.
+        for ([above, beside], together) in scales.into_iter().zip([2, 2, 1, 1]) {
             let inputs = vec![
                 cases.input(&[m, k], -400.0, 400.0),
                 cases.input_of(DType::F32, above, 0.5, 2.0),
@@ -104,7 +106,9 @@ fn cases(cases: &mut Cases) {
             let to = DType::FLOATS[i % 3];
             let run = move |x: &[Tensor]| scaled_matmul(&x[0], &x[1], &x[2], &x[3], to);
             let label = format!("{m}×{k}·{n} to {to}, scales {above:?} and {beside:?}");
-            cases.add(label, inputs, run, move |x| expected(to, x));
+            cases.add(label, inputs, run, move |x| {
+                expected(to, x, together * BLOCK)
+            });
         }
     }
 }
