@@ -17,14 +17,18 @@ pub enum Path {
     Own,
     /// Another library, where there is one and it can compute the product.
     Vendor,
+    /// Of the library's own kernels, those that are not for one machine alone: what other machines run
+    /// can be checked and measured on it.
+    Portable,
 }
 
 impl Path {
     /// Each way by its name.
-    pub const NAMES: [(&'static str, Path); 3] = [
+    pub const NAMES: [(&'static str, Path); 4] = [
         ("auto", Path::Auto),
         ("own", Path::Own),
         ("vendor", Path::Vendor),
+        ("portable", Path::Portable),
     ];
     /// The variable that says which way the process takes.
     pub const VARIABLE: &'static str = "WOOTZ_PATH";

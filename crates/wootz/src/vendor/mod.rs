@@ -42,7 +42,7 @@ pub fn library(device: Device) -> Result<String, String> {
 /// Computes the product the vendor's way, if that is the way to take; else does nothing.
 pub(crate) fn take(op: &'static str, stream: &Stream, product: &Product<'_>) -> Result<bool> {
     let wanted = path::current();
-    if wanted == Path::Own && !path::is_logged() {
+    if matches!(wanted, Path::Own | Path::Portable) && !path::is_logged() {
         return Ok(false);
     }
     let device = stream.device();
@@ -113,7 +113,7 @@ enum Choice {
 fn choose(device: Device, wanted: Path, product: &Product<'_>) -> Choice {
     let own = |why| Choice::Own(Cow::Borrowed(why));
     let ways = match wanted {
-        Path::Own => return own("asked for"),
+        Path::Own | Path::Portable => return own("asked for"),
         Path::Vendor => None,
         Path::Auto => match tuning::of(device) {
             None => return own("nothing was measured here"),
