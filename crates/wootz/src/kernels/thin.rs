@@ -12,41 +12,58 @@ use wootz_runtime::{Caps, Family, Plan};
 pub struct Thin {
     /// The type, of half width.
     pub dtype: DType,
-    /// Blocks of 8 columns that a group computes.
+    /// Blocks of 8 columns that a group computes,
     pub blocks: usize,
+    /// and of 16 rows.
+    pub high: usize,
 }
 
 /// Most rows.
-const ROWS: u64 = 16;
+const ROWS: u64 = 16 * HIGH as u64;
+const HIGH: usize = 2;
 /// Weights that Hopper's copy engine brings faster, once it is under way.
 const MANY_WEIGHTS: u64 = 1 << 22;
-/// Lanes of a group.
-const LANES: u32 = 256;
+/// Lanes of a group, where the inner size is short, and where it is long.
+const LANES: [u32; 2] = [384, 512];
+const LONG: u64 = 1536;
 /// Bytes of a simd's sums of a block.
 const SUMS: usize = 16 * 8 * size_of::<f32>();
 /// Elements of a pack.
 const PACK: u64 = 8;
 
 impl Thin {
-    const FEW: usize = 2;
-    const MANY: usize = 4;
+    const BLOCKS: [usize; 3] = [4, 2, 1];
 
     /// Every kernel of a type.
     pub(super) fn all(dtype: DType) -> Vec<Id> {
-        let blocks = [Thin::FEW, Thin::MANY];
-        blocks
-            .map(|blocks| Id::Thin(Thin { dtype, blocks }))
-            .to_vec()
+        let mut all = vec![];
+        for blocks in Thin::BLOCKS {
+            for high in 1..=HIGH {
+                all.push(Id::Thin(Thin {
+                    dtype,
+                    blocks,
+                    high,
+                }));
+            }
+        }
+        all
     }
 
     pub(super) fn instance(self) -> Instance {
-        let Thin { dtype, blocks } = self;
+        let Thin {
+            dtype,
+            blocks,
+            high,
+        } = self;
         let t = element(dtype);
         let mut buffers = vec![Buffer::input(t); 3];
         buffers.push(Buffer::output(t));
-        let name = format!("matmul_thin_{t}_{blocks}");
-        let body = format!("matmul_thin<{t}, {blocks}>");
-        Instance::new("ops/thin.h", name, body, ThinParams::C, buffers)
+        let name = format!("matmul_thin_{t}_{blocks}x{high}");
+        let body = format!("matmul_thin<{t}, {blocks}, {high}>");
+        Instance {
+            lanes: LANES[1],
+            ..Instance::new("ops/thin.h", name, body, ThinParams::C, buffers)
+        }
     }
 }
 
@@ -85,20 +102,31 @@ pub(crate) fn plan<'a>(
     };
     let groups = |blocks: usize| n.div_ceil(8 * blocks as u64);
     // Wider groups read the rows less often; narrower ones are more.
-    let blocks = if groups(Thin::MANY) >= caps.cores as u64 {
-        Thin::MANY
-    } else {
-        Thin::FEW
-    };
+    let cores = caps.cores as u64;
+    let wide = Thin::BLOCKS
+        .into_iter()
+        .find(|&blocks| groups(blocks) >= cores);
+    let blocks = wide.unwrap_or(1);
+    // More rows are worth it as long as all groups run at once.
+    if m > 16 && groups(blocks) > cores {
+        return None;
+    }
     let bias = bias.unwrap_or(b);
     let values = m * k + k * n + m * n;
-    let id = Id::Thin(Thin { dtype, blocks });
-    let plan = launch(id, groups_of(groups(blocks) as usize), &params)
+    let high = m.div_ceil(16) as usize;
+    let id = Id::Thin(Thin {
+        dtype,
+        blocks,
+        high,
+    });
+    let lanes = LANES[usize::from(k > LONG)];
+    let mut plan = launch(id, groups_of(groups(blocks) as usize), &params)
         .read(a.buffer(), a.byte_offset())
         .read(b.buffer(), b.byte_offset())
         .read(bias.buffer(), bias.byte_offset())
         .write(out.buffer(), out.byte_offset())
-        .scratch(LANES as usize / 32 * blocks * SUMS)
+        .scratch(lanes as usize / 32 * blocks * high * SUMS)
         .cost(values * dtype.size() as u64, 2 * m * n * k);
+    plan.grid.lanes = lanes;
     Some(plan)
 }
