@@ -162,6 +162,22 @@ template <u32 count, typename T> inline void bring(T* to, const T* from) {
                : : "r"(u32(__cvta_generic_to_shared(to))), "l"(from) : "memory");
 }
 inline void arrived(Place) { asm volatile("cp.async.wait_all;" : : : "memory"); }
+template <u32 count, typename T> inline void bring_pack(T* to, const T* from, bool there) {
+  static_assert(sizeof(T) * count == 16, "a pack of 16 bytes");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+               : : "r"(u32(__cvta_generic_to_shared(to))), "l"(from), "r"(there ? 16 : 0) : "memory");
+}
+inline void bring_one(f32* to, const f32* from, bool there) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+               : : "r"(u32(__cvta_generic_to_shared(to))), "l"(from), "r"(there ? 4 : 0) : "memory");
+}
+template <typename T> inline void bring_one(T* to, const T* from, bool there) {
+  *to = there ? *from : T(0.0f);
+}
+inline void asked_for(Place) { asm volatile("cp.async.commit_group;" : : : "memory"); }
+template <u32 groups> inline void arrived_but(Place) {
+  asm volatile("cp.async.wait_group %0;" : : "n"(groups) : "memory");
+}
 // In and out of device memory.
 template <typename T> inline void keep(device T* to, T value) { *to = value; }
 template <typename T> inline T kept(device const T* from) { return *from; }
@@ -222,27 +238,6 @@ inline void load_turned_blocks(u32 (&blocks)[4], const void* row) {
                : "memory");
 }
 
-// Rows of a and b start at multiples of 16 bytes; TM and TN are even.
-template <typename T, u32 TM, u32 TN>
-inline void multiply_add(Place at, SimdTile<T, TM, TN>& c, const T* a, u32 a_step, const T* b,
-                         u32 b_step) {
-  u32 row = at.lane % 16, half = at.lane % 32 / 16 * 8;
-  u32 right[TN][2];
-  UNROLL for (u32 j = 0; j < TN; j += 2) {
-    u32 blocks[4];
-    load_turned_blocks(blocks, b + (row * b_step + 8 * j + half));
-    right[j][0] = blocks[0];
-    right[j][1] = blocks[1];
-    right[j + 1][0] = blocks[2];
-    right[j + 1][1] = blocks[3];
-  }
-  UNROLL for (u32 i = 0; i < TM; i += 2) {
-    u32 left[4];
-    load_blocks(left, a + ((8 * i + row) * a_step + half));
-    UNROLL for (u32 j = 0; j < TN; ++j) mma(c.at[i][j], c.at[i + 1][j], left, right[j], T());
-  }
-}
-
 // multiply_packs as two mma.sync: lane q of four holds 8 neighbours along the inner size, and an
 // instruction takes which four of its 16 are whose in any order that both factors share.
 #define MULTIPLIES_PACKS
@@ -259,25 +254,7 @@ inline void multiply_packs(Place, PackSums& c, const Pack<u32, 4>& top, const Pa
   }
 }
 
-// The tensor cores would round f32 to 10 bits: true f32 goes through the FMA units.
-template <u32 TM, u32 TN>
-inline void multiply_add(Place at, SimdTile<f32, TM, TN>& c, const f32* a, u32 a_step,
-                         const f32* b, u32 b_step) {
-  u32 row = block_row(at), column = block_column(at);
-  UNROLL for (u32 k = 0; k < MATRIX_K; ++k) {
-    f32 left[TM];
-    UNROLL for (u32 i = 0; i < TM; ++i) left[i] = a[(8 * i + row) * a_step + k];
-    UNROLL for (u32 j = 0; j < TN; ++j) {
-      const f32* right = b + (k * b_step + 8 * j + column);
-      UNROLL for (u32 i = 0; i < TM; ++i) {
-        c.at[i][j][0] = __fmaf_rn(left[i], right[0], c.at[i][j][0]);
-        c.at[i][j][1] = __fmaf_rn(left[i], right[1], c.at[i][j][1]);
-      }
-    }
-  }
-}
-
-// The same with b as rows of columns, [8 TN, MATRIX_K].
+// c += a * transposed(b), [8 TM, MATRIX_K] and [8 TN, MATRIX_K]; TM and TN are even.
 template <typename T, u32 TM, u32 TN>
 inline void multiply_add_turned(Place at, SimdTile<T, TM, TN>& c, const T* a, u32 a_step,
                                 const T* b, u32 b_step) {
@@ -298,6 +275,7 @@ inline void multiply_add_turned(Place at, SimdTile<T, TM, TN>& c, const T* a, u3
     UNROLL for (u32 j = 0; j < TN; ++j) mma(c.at[i][j], c.at[i + 1][j], left, right[j], T());
   }
 }
+// The tensor cores would round f32 to 10 bits: true f32 goes through the FMA units.
 template <u32 TM, u32 TN>
 inline void multiply_add_turned(Place at, SimdTile<f32, TM, TN>& c, const f32* a, u32 a_step,
                                 const f32* b, u32 b_step) {

@@ -9,8 +9,11 @@
 //   simd        32 lanes in step: shuffle, shuffle_xor, shuffle_up, simd_any, simd_barrier
 //   group       the lanes that share scratch: scratch_barrier, device_barrier
 //   cluster     groups that see each other's: member, scratch_of, cluster_barrier
-//   memory      load, store, narrow (packs), put, get, put_packed, get_packed (scratch), bring, arrived (device to scratch), keep, kept (device), atomic_add, atomic_max, atomic_load, atomic_store
-//   matrices    SimdTile, multiply_add, multiply_add_turned, get, set: a simd's accumulator of 8 x 8 blocks;
+//   memory      load, store, narrow (packs), put, get, put_packed, get_packed (scratch), keep, kept
+//               (device), atomic_add, atomic_max, atomic_load, atomic_store; bring, bring_pack,
+//               bring_one (device to scratch), asked_for, arrived, arrived_but
+//   matrices    SimdTile, get, set: a simd's accumulator of 8 x 8 blocks; Staged, Blocks, take_blocks,
+//               multiply_blocks: its factors, from tiles in scratch; multiply_add_turned: likewise;
 //               PackSums, multiply_packs: of 16 x 8, from packs that lanes hold
 //   maths       exp_precise, exp_fast, ...: never a bare name whose meaning differs
 //   bits        bits_as<T>(x)

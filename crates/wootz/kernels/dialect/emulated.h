@@ -209,7 +209,7 @@ inline u32 block_column(Place at) {
   return (lane / 8) % 2 * 4 + lane % 2 * 2;
 }
 
-enum : u32 { MATRIX_K = 16 };
+enum : u32 { MATRIX_K = 8 };
 
 // A lane's two elements of an 8 x 8 block.
 struct Block {
@@ -231,10 +231,9 @@ inline void set(SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e, f32 value) {
 template <typename T> inline Block block_of(const T* first, const T* second) {
   return {{f32(*first), f32(*second)}};
 }
-template <typename T> inline Block block_of(const T* from) { return block_of(from, from + 1); }
 
 // c += a * b over all lanes of the simd.
-UNCHECKED inline Block block_multiply_add(Place at, Block c, Block a, Block b, HERE) {
+UNCHECKED inline void block_multiply_add(Place at, Block& c, const Block& a, const Block& b, HERE) {
   Block mine[2] = {a, b};
   const u8* all = hooks.exchange(mine, sizeof(mine), line);
   f32 left[8][8], right[8][8];
@@ -249,30 +248,9 @@ UNCHECKED inline Block block_multiply_add(Place at, Block c, Block a, Block b, H
   for (u32 k = 0; k < 8; ++k) {
     for (u32 e = 0; e < 2; ++e) c.at[e] = fmaf(left[row][k], right[k][column + e], c.at[e]);
   }
-  return c;
 }
 
-template <typename T, u32 TM, u32 TN>
-inline void multiply_add(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a, u32 a_step,
-                         scratch const T* b, u32 b_step) {
-  u32 row = block_row(at), column = block_column(at);
-  UNROLL for (u32 k = 0; k < MATRIX_K; k += 8) {
-    Block left[TM], right[TN];
-    UNROLL for (u32 i = 0; i < TM; ++i) {
-      left[i] = block_of(a + ((8 * i + row) * a_step + k + column));
-    }
-    UNROLL for (u32 j = 0; j < TN; ++j) {
-      right[j] = block_of(b + ((k + row) * b_step + 8 * j + column));
-    }
-    UNROLL for (u32 i = 0; i < TM; ++i) {
-      UNROLL for (u32 j = 0; j < TN; ++j) {
-        c.at[i][j] = block_multiply_add(at, c.at[i][j], left[i], right[j]);
-      }
-    }
-  }
-}
-
-// The same with b as rows of columns, [8 TN, MATRIX_K].
+// c += a * transposed(b), [8 TM, MATRIX_K] and [8 TN, MATRIX_K].
 template <typename T, u32 TM, u32 TN>
 inline void multiply_add_turned(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a,
                                 u32 a_step, scratch const T* b, u32 b_step) {
@@ -280,7 +258,8 @@ inline void multiply_add_turned(Place at, thread SimdTile<T, TM, TN>& c, scratch
   UNROLL for (u32 k = 0; k < MATRIX_K; k += 8) {
     Block left[TM], right[TN];
     UNROLL for (u32 i = 0; i < TM; ++i) {
-      left[i] = block_of(a + ((8 * i + row) * a_step + k + column));
+      scratch const T* from = a + ((8 * i + row) * a_step + k + column);
+      left[i] = block_of(from, from + 1);
     }
     UNROLL for (u32 j = 0; j < TN; ++j) {
       scratch const T* from = b + ((8 * j + column) * b_step + k + row);
@@ -288,7 +267,7 @@ inline void multiply_add_turned(Place at, thread SimdTile<T, TM, TN>& c, scratch
     }
     UNROLL for (u32 i = 0; i < TM; ++i) {
       UNROLL for (u32 j = 0; j < TN; ++j) {
-        c.at[i][j] = block_multiply_add(at, c.at[i][j], left[i], right[j]);
+        block_multiply_add(at, c.at[i][j], left[i], right[j]);
       }
     }
   }

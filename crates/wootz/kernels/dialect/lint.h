@@ -64,17 +64,19 @@ void atomic_store(scratch u32* at, u32 value);
 
 u32 block_row(Place at);
 u32 block_column(Place at);
-enum : u32 { MATRIX_K = 16 };
+enum : u32 { MATRIX_K = 8 };
+struct Block {
+  f32 at[2];
+};
+template <typename T> Block block_of(scratch const T* first, scratch const T* second);
+void block_multiply_add(Place at, thread Block& c, thread const Block& a, thread const Block& b);
 template <typename T, u32 TM, u32 TN> struct SimdTile {
-  f32 at[TM][TN][2];
+  Block at[TM][TN];
 };
 template <typename T, u32 TM, u32 TN>
 f32 get(thread const SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e);
 template <typename T, u32 TM, u32 TN>
 void set(thread SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e, f32 value);
-template <typename T, u32 TM, u32 TN>
-void multiply_add(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a, u32 a_step,
-                  scratch const T* b, u32 b_step);
 template <typename T, u32 TM, u32 TN>
 void multiply_add_turned(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a, u32 a_step,
                          scratch const T* b, u32 b_step);

@@ -3,8 +3,9 @@
 //
 // A SimdTile<T, TM, TN> is the 8 TM x 8 TN accumulator of a simd, in f32, made of 8 x 8 blocks of
 // which each lane has two neighbours of a row. Where they lie is the platform's (block_row and
-// block_column); TM is even. multiply_add takes MATRIX_K columns of a and rows of b from scratch;
-// multiply_add_turned takes columns of both, and an even TN.
+// block_column); TM and TN are even. Its factors are Blocks, MATRIX_K of the inner size, which
+// take_blocks takes from Staged tiles in scratch; multiply_add_turned takes MATRIX_K columns of both
+// from there by itself.
 
 namespace wootz {
 
@@ -17,6 +18,29 @@ inline void clear(thread SimdTile<T, TM, TN>& tile) {
     }
   }
 }
+
+// A tile of a matrix in scratch, LINES x BK: lines are the left matrix's rows or the right one's
+// columns. Where neighbours lie along the inner size (INNER) a line is a row of the tile, else a
+// column. Packs of a row change places, so that those of 8 rows, which are taken together, lie in
+// banks of their own.
+template <typename T, u32 LINES, u32 BK, bool INNER> struct Staged {
+  enum : u32 {
+    VEC = 16 / sizeof(T),
+    HEIGHT = INNER ? LINES : BK,
+    WIDTH = INNER ? BK : LINES,
+    PACKS = WIDTH / VEC,
+    SIZE = LINES * BK,
+  };
+  // What the packs of a row are turned by; a row's place among 8 decides.
+  static u32 turn(u32 row) { return PACKS >= 8 ? row % 8 : row % 8 / (8 / PACKS); }
+  static u32 place(u32 row, u32 pack, u32 turned) { return row * WIDTH + (pack ^ turned) * VEC; }
+  // Of the element `down` lines and `deep` of the inner size, both below 8, from a line and a k that are
+  // multiples of 8.
+  static u32 find(u32 line, u32 down, u32 k, u32 deep) {
+    u32 row = INNER ? line + down : k + deep, column = INNER ? k + deep : line + down;
+    return place(row, column / VEC, turn(INNER ? down : deep)) + column % VEC;
+  }
+};
 
 // Sums of 16 rows by 8 columns: each lane has two neighbours of row lane / 4 and of the row 8 below.
 // multiply_packs adds the products of 32 of the inner size, of which a lane has a pack of 8 in the
@@ -50,3 +74,9 @@ inline void multiply_packs(Place at, thread PackSums& c, thread const Words& top
 #endif
 
 }  // namespace wootz
+
+#if defined(__CUDACC__)
+#include "dialect/mma.h"
+#else
+#include "dialect/blocks.h"
+#endif

@@ -192,7 +192,7 @@ inline u32 block_column(Place at) {
   return (lane / 8) % 2 * 4 + lane % 2 * 2;
 }
 
-enum : u32 { MATRIX_K = 16 };
+enum : u32 { MATRIX_K = 8 };
 
 typedef metal::simdgroup_matrix<float, 8, 8> Block;
 
@@ -218,31 +218,13 @@ template <typename T> inline Block block_of(scratch const T* first, scratch cons
   block.thread_elements()[1] = f32(*second);
   return block;
 }
-template <typename T> inline Block block_of(scratch const T* from) {
-  return block_of(from, from + 1);
+
+// c += a * b over all lanes of the simd.
+inline void block_multiply_add(Place, thread Block& c, thread const Block& a, thread const Block& b) {
+  metal::simdgroup_multiply_accumulate(c, a, b, c);
 }
 
-template <typename T, u32 TM, u32 TN>
-inline void multiply_add(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a, u32 a_step,
-                         scratch const T* b, u32 b_step) {
-  u32 row = block_row(at), column = block_column(at);
-  UNROLL for (u32 k = 0; k < MATRIX_K; k += 8) {
-    Block left[TM], right[TN];
-    UNROLL for (u32 i = 0; i < TM; ++i) {
-      left[i] = block_of(a + ((8 * i + row) * a_step + k + column));
-    }
-    UNROLL for (u32 j = 0; j < TN; ++j) {
-      right[j] = block_of(b + ((k + row) * b_step + 8 * j + column));
-    }
-    UNROLL for (u32 i = 0; i < TM; ++i) {
-      UNROLL for (u32 j = 0; j < TN; ++j) {
-        metal::simdgroup_multiply_accumulate(c.at[i][j], left[i], right[j], c.at[i][j]);
-      }
-    }
-  }
-}
-
-// The same with b as rows of columns, [8 TN, MATRIX_K].
+// c += a * transposed(b), [8 TM, MATRIX_K] and [8 TN, MATRIX_K].
 template <typename T, u32 TM, u32 TN>
 inline void multiply_add_turned(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a,
                                 u32 a_step, scratch const T* b, u32 b_step) {
@@ -250,7 +232,8 @@ inline void multiply_add_turned(Place at, thread SimdTile<T, TM, TN>& c, scratch
   UNROLL for (u32 k = 0; k < MATRIX_K; k += 8) {
     Block left[TM], right[TN];
     UNROLL for (u32 i = 0; i < TM; ++i) {
-      left[i] = block_of(a + ((8 * i + row) * a_step + k + column));
+      scratch const T* from = a + ((8 * i + row) * a_step + k + column);
+      left[i] = block_of(from, from + 1);
     }
     UNROLL for (u32 j = 0; j < TN; ++j) {
       scratch const T* from = b + ((8 * j + column) * b_step + k + row);
@@ -258,7 +241,7 @@ inline void multiply_add_turned(Place at, thread SimdTile<T, TM, TN>& c, scratch
     }
     UNROLL for (u32 i = 0; i < TM; ++i) {
       UNROLL for (u32 j = 0; j < TN; ++j) {
-        metal::simdgroup_multiply_accumulate(c.at[i][j], left[i], right[j], c.at[i][j]);
+        block_multiply_add(at, c.at[i][j], left[i], right[j]);
       }
     }
   }

@@ -39,6 +39,19 @@ template <u32 count, typename T> inline void bring(scratch T* to, device const T
   put_packed<count>(to, pack);
 }
 inline void arrived(Place) {}
+// The same for what may not be `there`: zeros then. In groups that `asked_for` ends: `arrived_but`
+// waits for all but the last so many.
+template <u32 count, typename T>
+inline void bring_pack(scratch T* to, device const T* from, bool there) {
+  Pack<T, count> pack = splat<count>(T(0.0f));
+  if (there) pack = load<count>(from);
+  put_packed<count>(to, pack);
+}
+template <typename T> inline void bring_one(scratch T* to, device const T* from, bool there) {
+  put(to, there ? *from : T(0.0f));
+}
+inline void asked_for(Place) {}
+template <u32 groups> inline void arrived_but(Place) {}
 #endif
 
 }  // namespace wootz

@@ -19,4 +19,19 @@ inline f32 finished(constant EpilogueParams& p, f32 sum, device const T* bias,
   return fused(p.beta, f32(added[place]), value);
 }
 
+// A sum on its way out: finished, or as it is where nothing becomes of it.
+struct Bare;
+template <typename Act, typename Out, typename T> struct End {
+  static f32 of(constant EpilogueParams& p, f32 sum, device const T* bias, device const Out* added,
+                u64 batch, u64 row, u64 column) {
+    return finished<Act>(p, sum, bias, added, batch, row, column);
+  }
+};
+template <typename Out, typename T> struct End<Bare, Out, T> {
+  static f32 of(constant EpilogueParams&, f32 sum, device const T*, device const Out*, u64, u64,
+                u64) {
+    return sum;
+  }
+};
+
 }  // namespace wootz

@@ -50,7 +50,7 @@ pub use lines::Cut;
 pub(crate) use lora::LoraLayer;
 pub use lora::{Lora, LoraStep};
 pub(crate) use matmul::Product;
-pub use matmul::{Matmul, MatmulStep, Tile};
+pub use matmul::{Matmul, Means, Tile, Ways};
 pub(crate) use params::kernel_params;
 pub use params::{CField, CStruct, KernelParams};
 pub(crate) use pointwise::{Numbers, plan as pointwise};

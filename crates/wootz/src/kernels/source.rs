@@ -9,6 +9,7 @@ macro_rules! files {
 
 const FILES: &[(&str, &str)] = files![
     "dialect/accesses.h",
+    "dialect/blocks.h",
     "dialect/call.h",
     "dialect/cuda.h",
     "dialect/dialect.h",
@@ -18,6 +19,7 @@ const FILES: &[(&str, &str)] = files![
     "dialect/maths.h",
     "dialect/matrix.h",
     "dialect/metal.h",
+    "dialect/mma.h",
     "dialect/number.h",
     "dialect/place.h",
     "ops/binary.h",
@@ -27,6 +29,7 @@ const FILES: &[(&str, &str)] = files![
     "ops/index.h",
     "ops/lora.h",
     "ops/matmul.h",
+    "ops/matmul_lanes.h",
     "ops/norm.h",
     "ops/pointwise.h",
     "ops/reduce.h",
@@ -48,9 +51,11 @@ const FILES: &[(&str, &str)] = files![
     "tile/epilogue.h",
     "tile/fold.h",
     "tile/lines.h",
+    "tile/product.h",
     "tile/reduce.h",
     "tile/refuse.h",
     "tile/row.h",
+    "tile/staged.h",
     "tile/team.h",
     "tile/walk.h",
 ];

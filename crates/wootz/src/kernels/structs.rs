@@ -166,8 +166,10 @@ kernel_params! {
 }
 
 kernel_params! {
-    /// Matrix products: `ops/matmul.h`. Strides are in elements.
+    /// Matrix products: `ops/matmul.h`, `ops/matmul_lanes.h`. Strides are in elements.
     pub struct MatmulParams {
+        /// What becomes of sums.
+        epilogue: EpilogueParams,
         /// Rows of the result.
         rows: u64,
         /// Columns of the result.
@@ -200,13 +202,8 @@ kernel_params! {
         part: u64,
         /// Batch axes.
         batch_rank: u32,
-        /// Whether a bias is added to each row of the products,
-        has_bias: u32,
-        /// or to the sum of their parts.
-        adds_bias: u32,
-        /// How tiles are taken: 1 if columns of the left matrix lie in memory, 2 if its packs can
-        /// be moved as one; 4 and 8 of the right one.
-        ways: u32,
+        /// Whether four neighbours in a row of the result can be written as one.
+        runs: u32,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     case::{Cases, Expected},
     cpu::{gemm, simd::Level},
     kernels,
+    path::{self, Path},
     precision::{self, Precision},
     reference::{self, Array},
     table::{Bench, Benches, Row},
@@ -241,6 +242,53 @@ impl Product<'_> {
         unsafe { submit(stream, &plan) }
     }
 
+    /// The same by a kernel for few rows or for one machine, if there is one for this product; such a
+    /// kernel leaves all but the bias to another.
+    fn run_special(
+        &self,
+        op: &'static str,
+        stream: &Stream,
+        epilogue: &kernels::Epilogue<'_>,
+        out: &Tensor,
+    ) -> Result<bool> {
+        let ((a, left), (b, right)) = (self.a, self.b);
+        let (caps, dtype) = (stream.device().caps(), a.dtype());
+        let any = path::current() != Path::Portable;
+        let hopper = any && kernels::sm90::takes(caps, dtype, precision::current());
+        if out.dtype() != dtype || dtype == DType::F32 && !hopper {
+            return Ok(false);
+        }
+        let plain = epilogue.is_plain();
+        let bare = match plain {
+            true => out.clone(),
+            false => Tensor::output(op, stream, dtype, out.shape())?,
+        };
+        let bias = epilogue.bias.filter(|_| plain);
+        let mut turned = [None, None];
+        let [turned_a, turned_b] = &mut turned;
+        let thin = kernels::thin::plan(caps, (a, &left), (b, &right), bias, &bare);
+        let ((a, left), (b, right)) = match dtype {
+            DType::F32 => (along(a, left, 1, turned_a)?, along(b, right, 0, turned_b)?),
+            _ => ((a, left), (b, right)),
+        };
+        let engine = || kernels::sm90::plan(caps, (a, &left), (b, &right), bias, &bare);
+        let Some(plan) = thin.or_else(|| hopper.then(engine).flatten()) else {
+            return Ok(false);
+        };
+        // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out` has as
+        // well.
+        unsafe { submit(stream, &plan)? };
+        if !plain {
+            let [_, rows, columns] = self.matrices(out);
+            let sums = (bare.buffer(), bare.byte_offset(), bare.dtype());
+            let plan = kernels::finish(epilogue, sums, a, [1, rows, columns], out);
+            // SAFETY: `bare` is contiguous, and both have the shape of `out`, which what is added
+            // was broadcast to.
+            unsafe { submit(stream, &plan)? };
+        }
+        Ok(true)
+    }
+
     /// The same on a device that runs kernels in source form, into `out`, which is not empty.
     fn run_source(
         &self,
@@ -249,68 +297,30 @@ impl Product<'_> {
         epilogue: &kernels::Epilogue<'_>,
         out: &Tensor,
     ) -> Result<()> {
-        if epilogue.is_plain() && out.dtype() == self.a.0.dtype() {
-            return self.run_plain(stream, epilogue.bias, out);
+        if self.run_special(op, stream, epilogue, out)? {
+            return Ok(());
         }
-        // The product, as sums where the result has more digits than the factors.
         let ((a, left), (b, right)) = (&self.a, &self.b);
-        let [_, rows, columns] = self.matrices(out);
-        if out.dtype() == a.dtype() {
-            let bare = Tensor::output(op, stream, a.dtype(), out.shape())?;
-            self.run_plain(stream, None, &bare)?;
-            let sums = (bare.buffer(), bare.byte_offset(), bare.dtype());
-            let plan = kernels::finish(epilogue, sums, a, [1, rows, columns], out);
-            // SAFETY: `bare` is contiguous, and both have the shape of `out`, which what is added
-            // was broadcast to.
-            return unsafe { submit(stream, &plan) };
+        let caps = stream.device().caps();
+        let product = kernels::Product::new(caps, (a, left), (b, right), epilogue, out);
+        if !product.is_countable() {
+            let dims = out.dims().into();
+            return Err(Error::TooLarge { op, dims });
         }
-        let product = kernels::Product::new((a, left), (b, right), None, out);
+        if product.parts() == 1 {
+            // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out`
+            // has as well.
+            return unsafe { submit(stream, &product.plan(None)) };
+        }
         let sums = stream.allocate(product.room())?;
+        let [_, rows, columns] = self.matrices(out);
         let parts = [product.parts(), rows, columns];
-        // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out` has as
-        // well; there is room for each part's sums.
+        // SAFETY: as above; there is room for each part's sums.
         unsafe {
             submit(stream, &product.plan(Some(&sums)))?;
             let sums = (&sums, 0, DType::F32);
             submit(stream, &kernels::finish(epilogue, sums, a, parts, out))
         }
-    }
-
-    /// The product and its bias alone, into an `out` of the factors' type.
-    fn run_plain(&self, stream: &Stream, bias: Option<&Tensor>, out: &Tensor) -> Result<()> {
-        let ((a, left), (b, right)) = (self.a, self.b);
-        let (caps, dtype) = (stream.device().caps(), out.dtype());
-        let thin = kernels::thin::plan(caps, (a, &left), (b, &right), bias, out);
-        if let Some(plan) = thin {
-            // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out`
-            // has as well.
-            return unsafe { submit(stream, &plan) };
-        }
-        let hopper = kernels::sm90::takes(caps, dtype, precision::current());
-        let mut turned = [None, None];
-        let [turned_a, turned_b] = &mut turned;
-        let ((a, left), (b, right)) = match hopper && dtype == DType::F32 {
-            true => (along(a, left, 1, turned_a)?, along(b, right, 0, turned_b)?),
-            false => ((a, left), (b, right)),
-        };
-        let ((a, left), (b, right)) = ((a, &left), (b, &right));
-        let plan = || kernels::sm90::plan(caps, (a, left), (b, right), bias, out);
-        if let Some(plan) = hopper.then(plan).flatten() {
-            // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out`
-            // has as well.
-            return unsafe { submit(stream, &plan) };
-        }
-        let product = kernels::Product::new((a, left), (b, right), bias, out);
-        let sums = (product.parts() > 1).then(|| stream.allocate(product.room()));
-        let sums = sums.transpose()?;
-        // SAFETY: as above; there is room for each part's sums.
-        unsafe {
-            submit(stream, &product.plan(sums.as_ref()))?;
-            if let Some(sums) = &sums {
-                submit(stream, &product.join(sums))?;
-            }
-        }
-        Ok(())
     }
 
     /// Lets a vendor's library compute the product, where that is the way to take.
