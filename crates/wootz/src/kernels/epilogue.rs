@@ -2,7 +2,7 @@
 //! own, of `ops/finish.h`, for sums that lie in memory.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, element, groups, launch,
+    Buffer, Id, Instance, KernelParams, element, groups, launch, pack,
     structs::{EpilogueParams, FinishParams},
 };
 use crate::{Activation, DType, Tensor};
@@ -66,9 +66,20 @@ pub struct Finish {
     pub to: DType,
     /// What becomes of a sum with its bias.
     pub activation: Activation,
+    /// Elements of a row that are moved as one.
+    pub vector: usize,
 }
 
 impl Finish {
+    /// As many as 16 bytes of the results, where rows are made of such packs.
+    fn packs(to: DType, columns: usize, offsets: [usize; 2]) -> usize {
+        let aligned = |offset: &usize| offset.is_multiple_of(16);
+        match columns.is_multiple_of(pack(to)) && offsets.iter().all(aligned) {
+            true => pack(to),
+            false => 1,
+        }
+    }
+
     /// The kernels that products of a type use.
     pub(super) fn all(dtype: DType) -> Vec<Id> {
         let mut all = vec![];
@@ -78,14 +89,15 @@ impl Finish {
                 from.dedup();
                 // Sums of less than all their digits are for results of no more.
                 from.retain(|&from| from == DType::F32 || from == to);
-                all.extend(from.into_iter().map(|from| {
-                    Id::Finish(Finish {
+                for (from, vector) in from.into_iter().flat_map(|x| [(x, 1), (x, pack(to))]) {
+                    all.push(Id::Finish(Finish {
                         from,
                         dtype,
                         to,
                         activation,
-                    })
-                }));
+                        vector,
+                    }));
+                }
             }
         }
         all
@@ -93,11 +105,11 @@ impl Finish {
 
     pub(super) fn instance(self) -> Instance {
         let [from, dtype, to] = [self.from, self.dtype, self.to].map(element);
-        let op = self.activation.source();
+        let (op, vector) = (self.activation.source(), self.vector);
         let mut buffers: Vec<Buffer> = [from, dtype, to].map(Buffer::input).into();
         buffers.push(Buffer::output(to));
-        let name = format!("finish_{op}_{from}_{dtype}_{to}");
-        let body = format!("finish<{op}, {from}, {dtype}, {to}>");
+        let name = format!("finish_{op}_{from}_{dtype}_{to}_v{vector}");
+        let body = format!("finish<{op}, {vector}, {from}, {dtype}, {to}>");
         Instance::new("ops/finish.h", name, body, FinishParams::C, buffers)
     }
 }
@@ -112,6 +124,7 @@ pub(crate) fn finish<'a>(
     out: &'a Tensor,
 ) -> Plan<'a> {
     let count = out.count();
+    let vector = Finish::packs(out.dtype(), columns, [offset, out.byte_offset()]);
     let params = FinishParams {
         epilogue: epilogue.params(),
         batch: (count / (rows * columns)) as u64,
@@ -124,9 +137,10 @@ pub(crate) fn finish<'a>(
         dtype: factor.dtype(),
         to: out.dtype(),
         activation: epilogue.activation,
+        vector,
     });
     let read = from.size() * parts + epilogue.added.map_or(0, |_| out.dtype().size());
-    let plan = launch(id, groups(count as u64), &params).read(sums, offset);
+    let plan = launch(id, groups((count / vector) as u64), &params).read(sums, offset);
     epilogue
         .bind(plan, factor)
         .write(out.buffer(), out.byte_offset())
