@@ -190,6 +190,7 @@ static ROWS: &[&[Row]] = &[
     ops::addmm::ROWS,
     ops::bmm::ROWS,
     ops::einsum::ROWS,
+    ops::masked_matmul::ROWS,
     ops::grouped_linear::ROWS,
     ops::lora_linear::ROWS,
     ops::scaled_matmul::ROWS,

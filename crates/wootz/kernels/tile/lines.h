@@ -67,12 +67,12 @@ inline void put_lines(scratch T* to, thread const LineShare<T, ROWS, LANES>& sha
   }
 }
 
-// This simd's part of a tile, [8 TM, 8 TN], from the rows of a from `row` and those of b from
-// `column` on, over columns from `first` on. Scratch: BM + BN rows of STEP elements.
+// Adds to this simd's part of a tile, [8 TM, 8 TN], products of the rows of a from `row` and those of
+// b from `column` on, over columns from `first` on. Scratch: BM + BN rows of STEP elements.
 template <typename T, u32 BM, u32 BN, u32 WM, u32 WN, u32 AHEAD>
-inline void lines_product(Place at, thread typename Cut<T, BM, BN, WM, WN, AHEAD>::Tile& c,
-                          thread const Lines<T>& a, thread const Lines<T>& b, u64 row, u64 column,
-                          u64 first) {
+inline void add_lines_product(Place at, thread typename Cut<T, BM, BN, WM, WN, AHEAD>::Tile& c,
+                              thread const Lines<T>& a, thread const Lines<T>& b, u64 row,
+                              u64 column, u64 first) {
   typedef Cut<T, BM, BN, WM, WN, AHEAD> Of;
   scratch T* a_tile = scratch_at<T>(at, 0);
   scratch T* b_tile = scratch_at<T>(at, BM * Of::STEP * u32(sizeof(T)));
@@ -83,7 +83,6 @@ inline void lines_product(Place at, thread typename Cut<T, BM, BN, WM, WN, AHEAD
     fetch_lines(a_share[s], at, a, row, first + s * Of::BK);
     fetch_lines(b_share[s], at, b, column, first + s * Of::BK);
   }
-  clear(c);
   for (u64 k = first; k < a.end; k += AHEAD * Of::BK) {
     UNROLL for (u32 s = 0; s < AHEAD; ++s) {
       u64 now = k + s * Of::BK, then = now + AHEAD * Of::BK;
@@ -102,6 +101,15 @@ inline void lines_product(Place at, thread typename Cut<T, BM, BN, WM, WN, AHEAD
       }
     }
   }
+}
+
+// The same, from nothing.
+template <typename T, u32 BM, u32 BN, u32 WM, u32 WN, u32 AHEAD>
+inline void lines_product(Place at, thread typename Cut<T, BM, BN, WM, WN, AHEAD>::Tile& c,
+                          thread const Lines<T>& a, thread const Lines<T>& b, u64 row, u64 column,
+                          u64 first) {
+  clear(c);
+  add_lines_product<T, BM, BN, WM, WN, AHEAD>(at, c, a, b, row, column, first);
 }
 
 }  // namespace wootz

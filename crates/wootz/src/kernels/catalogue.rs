@@ -1,8 +1,8 @@
 //! Every kernel there is, by module: what the lint and the ahead-of-time checks walk.
 
 use super::{
-    Arange, Columns, Finish, Fold, Gives, Grouped, Id, Lora, Matmul, Pick, Pointwise, Reduce, Rope,
-    RowOp, Rows, Runs, Scatter, Thin, Transpose, index::INDICES,
+    Arange, Columns, Finish, Fold, Gives, Grouped, Id, Lora, Masked, Matmul, Pick, Pointwise,
+    Reduce, Rope, RowOp, Rows, Runs, Scatter, Thin, Transpose, index::INDICES,
 };
 use crate::DType;
 
@@ -100,6 +100,7 @@ pub fn modules() -> Vec<Vec<Id>> {
         modules.push(Matmul::all(dtype));
         modules.push(Finish::all(dtype));
         modules.push(Grouped::all(dtype));
+        modules.push(Masked::all(dtype));
         modules.push(Lora::all(dtype));
         if dtype != DType::F32 {
             modules.push(Thin::all(dtype));

@@ -16,6 +16,7 @@ mod instance;
 mod library;
 mod lines;
 mod lora;
+mod masked;
 mod matmul;
 mod operand;
 mod params;
@@ -49,6 +50,8 @@ pub use library::compile_for_emulator;
 pub use lines::Cut;
 pub(crate) use lora::LoraLayer;
 pub use lora::{Lora, LoraStep};
+pub use masked::Masked;
+pub(crate) use masked::{MASK_BLOCKS, masked};
 pub(crate) use matmul::Product;
 pub use matmul::{Matmul, Means, Tile, Ways};
 pub(crate) use params::kernel_params;
@@ -103,6 +106,8 @@ pub enum Id {
     Finish(Finish),
     /// Rows times weights of their own.
     Grouped(Grouped),
+    /// Matrix products without hidden blocks.
+    Masked(Masked),
     /// Rows through weights and adapters.
     Lora(Lora),
     /// Matrix products with few rows.
@@ -134,6 +139,7 @@ impl Id {
             Id::Matmul(id) => id.instance(),
             Id::Finish(id) => id.instance(),
             Id::Grouped(id) => id.instance(),
+            Id::Masked(id) => id.instance(),
             Id::Lora(id) => id.instance(),
             Id::Thin(id) => id.instance(),
             Id::Sm90Matmul(id) => id.instance(),

@@ -28,6 +28,7 @@ const FILES: &[(&str, &str)] = files![
     "ops/grouped.h",
     "ops/index.h",
     "ops/lora.h",
+    "ops/masked.h",
     "ops/matmul.h",
     "ops/matmul_lanes.h",
     "ops/norm.h",

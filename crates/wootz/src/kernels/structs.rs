@@ -230,6 +230,35 @@ kernel_params! {
 }
 
 kernel_params! {
+    /// Matrix products without hidden blocks: `ops/masked.h`. Strides are in elements.
+    pub struct MaskedParams {
+        /// Products.
+        batch: u64,
+        /// Rows of the result.
+        rows: u64,
+        /// Columns of the result.
+        columns: u64,
+        /// The inner size.
+        depth: u64,
+        /// From one left matrix to the next,
+        a_batch: u64,
+        /// and from row to row.
+        a_row: u64,
+        /// From one right matrix to the next,
+        b_batch: u64,
+        /// and from column to column.
+        b_row: u64,
+        /// From matrix to matrix, row to row and column to column of the masks: of the left matrix,
+        /// the right one and the result.
+        masks: [i64; 9],
+        /// Which of these masks are there: 1, 2, 4.
+        has: u32,
+        /// What can be moved by packs: 1 the left matrix, 2 the right one.
+        packed: u32,
+    }
+}
+
+kernel_params! {
     /// Rows through weights and adapters: `ops/lora.h`.
     pub struct LoraParams {
         /// Rows of the result.
