@@ -15,7 +15,7 @@ use crate::{
     device::Device,
     error::{Error, Result},
     plan::{Access, Binding, Cost, Grid, Kernel, Params, Parts, Plan},
-    stream::Stream,
+    stream::{MARK_BYTES, Stream},
     tensor_map::TensorMap,
 };
 use smallvec::SmallVec;
@@ -146,7 +146,7 @@ impl Recorder {
         self.graph.refuses = Some(kernel);
         let (slots, device) = (&mut self.slots, self.graph.device);
         let mark = self.mark.get_or_insert_with(|| {
-            let mark = Buffer::placeholder(device, size_of::<u32>());
+            let mark = Buffer::placeholder(device, MARK_BYTES);
             slots.insert(mark.id(), Slot::Mark);
             mark
         });

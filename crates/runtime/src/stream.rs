@@ -137,6 +137,9 @@ struct Refusals {
     noted_by: Option<&'static str>,
 }
 
+/// Bytes of a mark and what comes with it.
+pub(crate) const MARK_BYTES: usize = 4 * size_of::<u32>();
+
 /// A stream's place in its device: the public part and the owner's part.
 pub(crate) struct Slot {
     pub(crate) shared: StreamShared,
@@ -413,7 +416,8 @@ impl Stream {
     }
 
     /// A `u32` for `kernel` to note in what it refuses: the greatest of `u32::MAX - element` for
-    /// each element that it cannot use. What is noted is reported by [`Stream::synchronize`] and
+    /// each element that it cannot use; and three more, zeros, which it may use meanwhile, to count
+    /// its groups, and leaves zeros. What is noted is reported by [`Stream::synchronize`] and
     /// [`Stream::report_refusals`]. In a recording it stands for that of the replaying stream.
     pub fn refusals(&self, kernel: &'static str) -> Result<Buffer> {
         if let Some(recorder) = &mut self.core().recorder {
@@ -424,7 +428,7 @@ impl Stream {
             self.core().refusals.noted_by = Some(kernel);
             return Ok(mark);
         }
-        let mark = self.upload(&0u32.to_ne_bytes())?;
+        let mark = self.upload(&[0; MARK_BYTES])?;
         self.core().refusals = Refusals {
             mark: Some(mark.clone()),
             noted_by: Some(kernel),

@@ -252,3 +252,62 @@ fn products_are_finished_as_the_cpu_finishes_them() {
         }
     }
 }
+/// Rows, inputs, outputs, adapters and their rank; with one adapter there is no index.
+const LAYERS: &[[usize; 5]] = &[
+    [1, 264, 520, 1, 8],
+    [1, 776, 264, 9, 16],
+    [7, 64, 7, 3, 5],
+    [16, 776, 1032, 40, 16],
+    [17, 264, 521, 3, 24],
+    [32, 768, 768, 1, 8],
+    [33, 136, 4104, 70, 16],
+    [64, 776, 264, 64, 64],
+    [64, 520, 16392, 2, 1],
+];
+
+/// What a layer gives, in `f16`, which holds all of its sums.
+fn layer([rows, inputs, outputs, adapters, rank]: [usize; 5], device: Device) -> Vec<f32> {
+    let half = |dims: &[usize]| ops::cast(&numbers(dims, device), DType::F16).unwrap();
+    let dims = [&[rows, inputs][..], &[outputs, inputs], &[outputs]];
+    let [x, weight, bias] = dims.map(half);
+    let [a, b] = [&[adapters, rank, inputs], &[adapters, outputs, rank]].map(|dims| half(dims));
+    let picked: Vec<i64> = (0..rows).map(|row| (row * 7 % adapters) as i64).collect();
+    let index = Tensor::from_slice(&picked, &[rows], device).unwrap();
+    let adapters = ops::Adapters {
+        a: &a,
+        b: &b,
+        index: (adapters > 1).then_some(&index),
+        scale: 1.0,
+    };
+    let y = ops::lora_linear(&x, &weight, Some(&bias), adapters).unwrap();
+    let y = ops::cast(&y, DType::F32).unwrap();
+    y.to_vec::<f32>().unwrap()
+}
+
+#[test]
+fn adapters_give_what_the_cpu_gives_again_and_again() {
+    let Some(device) = hopper() else { return };
+    for &sizes in LAYERS {
+        let want = layer(sizes, Device::cpu());
+        for turn in 0..3 {
+            assert!(layer(sizes, device) == want, "{sizes:?}, turn {turn}");
+        }
+    }
+}
+
+/// Groups that wait for others of their launch find them done, whoever else is there.
+#[test]
+fn adapters_of_many_threads_wait_for_no_one_else() {
+    let Some(device) = hopper() else { return };
+    let sizes = [64, 776, 4104, 64, 16];
+    let want = layer(sizes, Device::cpu());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    assert!(layer(sizes, device) == want);
+                }
+            });
+        }
+    });
+}

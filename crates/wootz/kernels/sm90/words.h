@@ -74,6 +74,20 @@ inline u32 address_in(u32 group, u32 address) {
 inline void put_far(u32 address, f32 value) {
   asm volatile("st.shared::cluster.f32 [%0], %1;" : : "r"(address), "f"(value) : "memory");
 }
+// Groups of a launch that count each other: who has seen a count sees what was written before it.
+inline void count_up(u32* counter) {
+  asm volatile("red.release.gpu.global.add.u32 [%0], 1;" : : "l"(counter) : "memory");
+}
+inline u32 counted(const u32* counter) {
+  u32 count;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(count) : "l"(counter) : "memory");
+  return count;
+}
+// Has the 128 bytes at an address of device memory brought near, without waiting for them.
+inline void ask_ahead(const void* at) {
+  asm volatile("prefetch.global.L2 [%0];" : : "l"(at) : "memory");
+}
+
 // A value that is the same for all lanes of a simd, known as such.
 inline u32 uniform(u32 value) { return __shfl_sync(0xffffffffu, value, 0); }
 

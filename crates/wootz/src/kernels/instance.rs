@@ -114,6 +114,16 @@ impl Instance {
     }
 }
 
+/// Puts a struct behind those that its fields are of.
+fn define<'a>(params: &'a CStruct, structs: &mut Vec<&'a CStruct>) {
+    for part in params.structs.iter().flatten() {
+        define(part, structs);
+    }
+    if !structs.contains(&params) {
+        structs.push(params);
+    }
+}
+
 /// The source of a module of instances: the whole text that a compiler gets.
 ///
 /// # Panics
@@ -122,12 +132,7 @@ pub fn module(instances: &[Instance]) -> String {
     let mut structs: Vec<&CStruct> = vec![];
     let mut files: Vec<&str> = vec![];
     for instance in instances {
-        let parts = instance.params.structs.iter().flatten();
-        for params in parts.chain([&instance.params]) {
-            if !structs.contains(&params) {
-                structs.push(params);
-            }
-        }
+        define(&instance.params, &mut structs);
         if !files.contains(&instance.file) {
             files.push(instance.file);
         }

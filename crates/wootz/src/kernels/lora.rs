@@ -5,10 +5,11 @@ use super::{
     index::INDICES,
     launch,
     lines::{Cut, packed},
+    sm90,
     structs::LoraParams,
 };
 use crate::{DType, Tensor};
-use wootz_runtime::{Buffer as Memory, Plan};
+use wootz_runtime::{Buffer as Memory, Caps, Plan};
 
 /// Which kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +36,9 @@ pub enum LoraStep {
 impl Lora {
     /// The most rows that this way is for.
     pub(crate) const ROWS: usize = 64;
+    /// The most elements of x · aᵀ, where all rows have one adapter: of more, matrix products are
+    /// faster than sums of their own.
+    pub(crate) const INNER: usize = 2048;
     /// Lanes that keep a large device busy, and the least inner size of a part.
     const ENOUGH: usize = 50 << 10;
     const PART: usize = 128;
@@ -106,7 +110,7 @@ impl<'a> LoraLayer<'a> {
         Cut::of_rows(self.x.dims()[0])
     }
 
-    fn params(&self) -> LoraParams {
+    pub(super) fn params(&self) -> LoraParams {
         let ([rows, k], n) = (
             [0, 1].map(|axis| self.x.dims()[axis]),
             self.weight.dims()[0],
@@ -162,6 +166,19 @@ impl<'a> LoraLayer<'a> {
             None => p.parts * p.rows * p.columns,
         };
         [sums, p.rows * p.rank].map(|values| values as usize * DType::F32.size())
+    }
+
+    /// The plan of all of it at once, where there is a kernel for that.
+    pub(crate) fn whole(
+        &self,
+        caps: &Caps,
+        inner: &'a Memory,
+        refused: &'a Memory,
+    ) -> Option<Plan<'a>> {
+        match self.base {
+            Some(_) => None,
+            None => sm90::lora(caps, self, inner, refused),
+        }
     }
 
     /// The plan of all that reads `x`.

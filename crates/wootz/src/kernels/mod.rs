@@ -67,7 +67,7 @@ pub(crate) use rows::{NormShape, norm, softmax};
 pub use rows::{RowOp, Rows};
 pub use runs::Runs;
 pub(crate) use runs::{list_bytes, runs};
-pub use sm90::{Sm90Grouped, Sm90Matmul, Sm90Scaled, Sm90Tile, sm90_kernels};
+pub use sm90::{Sm90Grouped, Sm90Lora, Sm90Matmul, Sm90Scaled, Sm90Tile, sm90_kernels};
 pub use source::{SourceError, flatten};
 pub use thin::Thin;
 pub use transpose::Transpose;
@@ -120,6 +120,8 @@ pub enum Id {
     Sm90Grouped(Sm90Grouped),
     /// Products of 8-bit floats on Hopper.
     Sm90Scaled(Sm90Scaled),
+    /// Few rows through weights and adapters on Hopper.
+    Sm90Lora(Sm90Lora),
 }
 
 impl Id {
@@ -146,6 +148,7 @@ impl Id {
             Id::Runs(id) => id.instance(),
             Id::Sm90Grouped(id) => id.instance(),
             Id::Sm90Scaled(id) => id.instance(),
+            Id::Sm90Lora(id) => id.instance(),
         }
     }
 }

@@ -355,3 +355,17 @@ kernel_params! {
         pad: u32,
     }
 }
+
+kernel_params! {
+    /// Few rows through weights and adapters on Hopper: `sm90/lora.h`.
+    pub struct Sm90LoraParams {
+        /// The base product, turned.
+        product: Sm90MatmulParams,
+        /// The layer.
+        lora: LoraParams,
+        /// Pieces of what goes down through the adapters,
+        tasks: u32,
+        /// and groups in front that share them.
+        fronts: u32,
+    }
+}

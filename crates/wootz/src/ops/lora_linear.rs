@@ -95,7 +95,8 @@ pub fn lora_linear(
         scale: scale as f32,
     };
     on_stream(x.device(), |stream| {
-        let few = rows <= kernels::Lora::ROWS;
+        let sums = layer.index.map_or(rows * rank, |_| 0);
+        let few = rows <= kernels::Lora::ROWS && sums <= kernels::Lora::INNER;
         let out = match runs_source(stream.device()) && rows > 0 && outputs > 0 {
             true if few => layer.fused(op, stream, None)?,
             true if layer.index.is_some() => {
@@ -145,16 +146,19 @@ impl Layer<'_> {
             out: &out,
         };
         let [sums, inner] = layer.room();
-        let (sums, inner) = (
-            stream.allocate(sums.max(1))?,
-            stream.allocate(inner.max(1))?,
-        );
+        let inner = stream.allocate(inner.max(1))?;
         let refused = stream.refusals(op)?;
         // SAFETY: all are contiguous, of the sizes that the plans take from them, and there is room
         // for the sums.
         unsafe {
-            submit(stream, &layer.parts([&sums, &inner], &refused))?;
-            submit(stream, &layer.join([&sums, &inner]))?;
+            match layer.whole(stream.device().caps(), &inner, &refused) {
+                Some(plan) => submit(stream, &plan)?,
+                None => {
+                    let sums = stream.allocate(sums.max(1))?;
+                    submit(stream, &layer.parts([&sums, &inner], &refused))?;
+                    submit(stream, &layer.join([&sums, &inner]))?;
+                }
+            }
         }
         Ok(out)
     }

@@ -1,6 +1,7 @@
 //! Kernels that only Hopper runs: matrix products, of `kernels/sm90`.
 
 mod grouped;
+mod lora;
 mod maps;
 mod product;
 mod scaled;
@@ -8,6 +9,8 @@ mod tile;
 
 pub(crate) use grouped::GroupedProduct;
 pub use grouped::Sm90Grouped;
+pub use lora::Sm90Lora;
+pub(crate) use lora::lora;
 pub(crate) use product::{plan, takes};
 pub use scaled::Sm90Scaled;
 pub(crate) use scaled::{BLOCK, Scales, scaled, takes_scaled};
@@ -22,7 +25,13 @@ pub(super) const HOPPER: &str = "sm_90";
 
 /// Every kernel that only Hopper runs: those that `modules` leaves out.
 pub fn sm90_kernels() -> Vec<Id> {
-    [Sm90Matmul::all(), Sm90Scaled::all(), Sm90Grouped::all()].concat()
+    [
+        Sm90Matmul::all(),
+        Sm90Scaled::all(),
+        Sm90Grouped::all(),
+        Sm90Lora::all(),
+    ]
+    .concat()
 }
 
 /// Which kernel.

@@ -55,7 +55,7 @@ const TILES: &[Timed] = &[
 
 /// Tiles for few rows that lie along the inner size, as do the weights: as many bytes of weights as
 /// can be are on their way, and which tile is done first follows from how many there are.
-const TURNED: &[Sm90Tile] = &[
+pub(super) const TURNED: &[Sm90Tile] = &[
     tile(64, 16, 8, 1, Share::Turned),
     tile(64, 16, 8, 2, Share::Turned),
     tile(64, 32, 7, 1, Share::Turned),
