@@ -133,6 +133,7 @@ struct Post {
   u64 says;
   u64 started;
   u64 busy;
+  u64 ticket;  // the last done, a while ago
 };
 
 // Carries what a look saw. Says whether this instance is asked to leave.
@@ -171,15 +172,13 @@ inline bool attend(const Ring& ring, Post& post, u32 lane) {
 
 // Says that it is there too long, or leaves when it was idle for long. Says whether it leaves.
 inline bool leaves(const Ring& ring, Post& post, u32 lane) {
-  u64 time = clock_ns();
-  if (post.next != post.seen || low(look_near(ring.shared)) != post.next - 1) {
-    post.busy = time;
-  } else if (lane == 0) {
-    // Words of blocks that finished one after the other may have come to the host the other way
-    // round.
-    put_far(ring.word, look_near(&ring.shared->ticket));
-  }
+  u64 time = clock_ns(), ticket = look_near(&ring.shared->ticket);
+  if (post.next != post.seen || low(look_near(ring.shared)) != post.next - 1) post.busy = time;
+  // Words of blocks that finished one after the other may have come to the host the other way round.
+  // What is open may wait for one who waits for that word.
+  if (lane == 0 && ticket == post.ticket) put_far(ring.word, ticket);
   post.seen = post.next;
+  post.ticket = ticket;
   if (time - post.started > ring.residence && !(post.says & TIRED)) {
     post.says |= TIRED;
     if (lane == 0) put_far(ring.say, post.says);
@@ -215,7 +214,7 @@ inline void serve(const Ring& ring, u32 lane, u32 workers) {
     next = ring.first;
     if (lane == 0) put_near(&ring.shared->done, next - 1);
   }
-  Post post = {next, next, u64(ring.epoch) << EPOCH_SHIFT, now, now};
+  Post post = {next, next, u64(ring.epoch) << EPOCH_SHIFT, now, now, 0};
   // One look at a time: those of one place wait for each other, and slow the host's way here.
   for (u32 turn = 1;; ++turn) {
     if (attend(ring, post, lane)) break;
