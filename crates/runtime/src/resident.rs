@@ -11,6 +11,8 @@ pub struct Resident {
     pub module: Module,
     /// The entry points, which are known by their names alone.
     pub entries: Vec<&'static str>,
+    /// How many of them, from the first on, are small enough to need no call.
+    pub in_place: usize,
 }
 
 static PROVIDED: OnceLock<fn() -> Resident> = OnceLock::new();

@@ -103,6 +103,7 @@ fn add(stream: &Stream) -> wootz_runtime::Result<Buffer> {
 /// Plans take the ring as soon as it is there.
 fn wait_for_the_executor(stream: &Stream) {
     Resident::provide(|| Resident {
+        in_place: 0,
         module: Module::new(small().text().to_owned()),
         entries: vec!["small_add"],
     });

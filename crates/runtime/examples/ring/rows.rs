@@ -41,12 +41,13 @@ pub fn resident() -> Resident {
     Resident {
         module: Module::new(text),
         entries: vec![
+            ENTRY,
             "small_add",
             "small_count_up",
             "small_reverse",
             "small_stray",
-            ENTRY,
         ],
+        in_place: 1,
     }
 }
 

@@ -383,8 +383,9 @@ inline f32 rem_exact(f32 x, f32 y) { return fmodf(x, y); }
 
 #if defined(WOOTZ_RESIDENT)
 // Resident form: whoever owns the Place hands over buffers and parameters in scratch memory. Small
-// parameters are taken into registers: a kernel cannot know that it does not write them. Each
-// body is a function of its own, so that many make a kernel that needs no more registers than one.
+// parameters are taken into registers: a kernel cannot know that it does not write them. A body is
+// there twice: to be put in place, and as a function, so that many of those make a kernel that needs
+// no more registers than one. What is not used is not compiled.
 namespace wootz {
 template <typename Params, bool small> struct Held { typedef const Params& type; };
 template <typename Params> struct Held<Params, true> { typedef const Params type; };
@@ -396,12 +397,16 @@ template <typename Params> struct Held<Params, true> { typedef const Params type
   type* b##index = static_cast<type*>(buffers[index]); \
   __builtin_assume(__isGlobal(b##index));
 #define ENTRY(name, lanes, count, Params, BUFFERS, ARGUMENTS, ...)                       \
-  extern "C" __device__ __noinline__ void name(wootz::Place at, void* const* buffers,    \
-                                               const void* given) {                      \
+  __device__ __forceinline__ void name##_in_place(wootz::Place at, void* const* buffers, \
+                                                  const void* given) {                   \
     BUFFERS                                                                              \
     wootz::Held<Params, sizeof(Params) <= 64>::type params =                             \
         *static_cast<const Params*>(given);                                              \
     __VA_ARGS__(at, BARE ARGUMENTS, params);                                             \
+  }                                                                                      \
+  extern "C" __device__ __noinline__ void name(wootz::Place at, void* const* buffers,    \
+                                               const void* given) {                      \
+    name##_in_place(at, buffers, given);                                                 \
   }
 #else
 // Launch form: buffers, then the parameters by value; scratch is the launch's dynamic memory.

@@ -85,10 +85,26 @@ fn is_small(id: &Id) -> bool {
     }
 }
 
+/// Whether a kernel runs without spilling where it stands, with the registers that a resident
+/// kernel has; so few that the choice between them takes no time.
+fn is_in_place(id: &Id) -> bool {
+    matches!(
+        id,
+        Id::Rows(Rows {
+            op: RowOp::Softmax,
+            ..
+        })
+    )
+}
+
 /// The kernels in one text.
 pub(super) fn resident() -> Resident {
-    let instances: Vec<Instance> = residents().into_iter().map(Id::instance).collect();
+    let (mut ids, others): (Vec<Id>, Vec<Id>) = residents().into_iter().partition(is_in_place);
+    let in_place = ids.len();
+    ids.extend(others);
+    let instances: Vec<Instance> = ids.into_iter().map(Id::instance).collect();
     Resident {
+        in_place,
         module: Module::new(super::module(&instances)),
         entries: instances
             .into_iter()

@@ -2,8 +2,8 @@
 // this file tells the protocol and why each fence is there.
 //
 // It comes after a module in the dialect, compiled with WOOTZ_RESIDENT, and before it stand, from
-// Rust: WOOTZ_SLOTS, WOOTZ_WORKERS, WOOTZ_SCRATCH and WOOTZ_ENTRIES, a run of
-// RESIDENT(index, name).
+// Rust: WOOTZ_SLOTS, WOOTZ_WORKERS, WOOTZ_SCRATCH, and the kernels, each a RESIDENT(index, name) in
+// one of two runs: WOOTZ_IN_PLACE and WOOTZ_CALLED.
 
 namespace wootz {
 namespace resident {
@@ -350,12 +350,23 @@ inline void finish(Clerk& clerk, const Taken& taken, u32 blocks, bool met) {
   __syncwarp();
 }
 
-__noinline__ void dispatch(u32 entry, Place at, const Job& job) {
+// All but a few kernels are behind one call: of what is in place the compiler keeps something in
+// registers, and what is called saves those that it uses.
+__noinline__ void call(u32 entry, Place at, const Job& job) {
   switch (entry) {
 #define RESIDENT(index, name) \
   case index: name(at, job.buffers, job.params); break;
-    WOOTZ_ENTRIES
+    WOOTZ_CALLED
 #undef RESIDENT
+  }
+}
+__forceinline__ void dispatch(u32 entry, Place at, const Job& job) {
+  switch (entry) {
+#define RESIDENT(index, name) \
+  case index: name##_in_place(at, job.buffers, job.params); break;
+    WOOTZ_IN_PLACE
+#undef RESIDENT
+    default: call(entry, at, job);
   }
 }
 
@@ -516,10 +527,10 @@ inline void manage(Clerk clerk) {
 }
 
 inline void work(const Desk& desk, u8* memory) {
-  for (u32 turn = 0;; ++turn) {
-    barrier(HANDED + turn % 2, CREW);
-    if (!run(desk.jobs[turn % 2], memory)) break;
-    arrive(RETURNED + turn % 2, CREW);
+  for (u32 place = 0;; place ^= 1) {
+    barrier(HANDED + place, CREW);
+    if (!run(desk.jobs[place], memory)) break;
+    arrive(RETURNED + place, CREW);
   }
 }
 

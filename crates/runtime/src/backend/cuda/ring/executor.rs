@@ -229,11 +229,16 @@ fn text(resident: &Resident) -> String {
     ] {
         let _ = writeln!(text, "#define WOOTZ_{name} {value}");
     }
-    text.push_str("#define WOOTZ_ENTRIES");
-    for (index, entry) in resident.entries.iter().enumerate() {
-        let _ = write!(text, " RESIDENT({index}, {entry})");
+    let entries = resident.entries.iter().enumerate();
+    let (in_place, called): (Vec<_>, Vec<_>) =
+        entries.partition(|(index, _)| *index < resident.in_place);
+    for (name, entries) in [("IN_PLACE", in_place), ("CALLED", called)] {
+        let _ = write!(text, "#define WOOTZ_{name}");
+        for (index, entry) in entries {
+            let _ = write!(text, " RESIDENT({index}, {entry})");
+        }
+        text.push('\n');
     }
-    text.push('\n');
     text.push_str(include_str!("executor.h"));
     text
 }
