@@ -1,5 +1,7 @@
 //! `matmul`: the matrix product, over batches that broadcast.
 
+mod small;
+
 use super::{Epilogue, check, copy, on_stream, runs_source, submit};
 use crate::{
     Activation, DType, Error, Layout, MAX_RANK, Result, Shape, Tensor,
@@ -65,6 +67,11 @@ pub(super) struct Product<'a> {
 /// The matrix product of the last two axes; axes before them are a batch and broadcast. A tensor
 /// with one axis is a row on the left and a column on the right, and the result lacks that axis.
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if let Some(out) = small::product(a, b) {
+        let shape = Shape::new(&[a.dims()[0], b.dims()[1]]).expect("two axes");
+        let layout = Layout::contiguous(shape);
+        return Ok(Tensor::from_parts(out?, DType::F32, layout));
+    }
     product("matmul", (a, b), Epilogue::NONE)
 }
 

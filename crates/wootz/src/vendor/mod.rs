@@ -39,6 +39,16 @@ pub fn library(device: Device) -> Result<String, String> {
     }
 }
 
+/// Whether no product on `device` is the vendor's, nor is anyone told which way it goes.
+pub(crate) fn is_left_out(device: Device) -> bool {
+    let possible = match path::current() {
+        Path::Own => false,
+        Path::Vendor => true,
+        Path::Auto => tuning::of(device).is_some(),
+    };
+    !possible && !path::is_logged()
+}
+
 /// Computes the product the vendor's way, if that is the way to take; else does nothing.
 pub(crate) fn take(op: &'static str, stream: &Stream, product: &Product<'_>) -> Result<bool> {
     let wanted = path::current();

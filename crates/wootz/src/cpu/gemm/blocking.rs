@@ -6,6 +6,7 @@ use super::finish;
 use super::kernel::Kernel;
 use super::problem::{Element, Problem};
 use super::skinny::{Along, pitch};
+use super::small::Small;
 
 /// Alignment of the packed buffer and of scratch memory: a cache line, and a row of an AMX tile.
 pub const ALIGNMENT: usize = 64;
@@ -29,6 +30,8 @@ pub struct Blocking {
     pub(super) swapped: bool,
     /// How B is read where there are too few rows for tiles; then nothing is packed ahead.
     pub(super) skinny: Option<Along>,
+    /// One matrix, where each is so small that it is computed as it lies.
+    pub(super) small: Option<Small>,
     pub(super) a: Source,
     pub(super) b: Source,
     /// Rows and columns of C, cut into blocks; a unit is one of each.
@@ -128,6 +131,9 @@ const PACKED_LIMIT: usize = 1 << 40;
 impl Blocking {
     /// Cuts `problem` for `kernel`: a pure function of its arguments.
     pub fn choose(problem: &Problem, kernel: &'static Kernel) -> Blocking {
+        if let Some(small) = Small::of(problem, kernel) {
+            return Blocking::small(problem, small, kernel);
+        }
         if let Some(along) = Along::choose(problem) {
             return Blocking::skinny(problem, false, along, kernel);
         }
@@ -197,6 +203,7 @@ impl Blocking {
             kernel,
             swapped,
             skinny: None,
+            small: None,
             a,
             b,
             rows,
@@ -216,6 +223,33 @@ impl Blocking {
         blocking
     }
 
+    /// For a product of small matrices.
+    fn small(problem: &Problem, small: Small, kernel: &'static Kernel) -> Blocking {
+        let matrices = problem.batch.count();
+        let work = problem.m * problem.n * problem.k.max(1);
+        let group = (UNIT_WORK / work).clamp(1, matrices.max(1));
+        Blocking {
+            kernel,
+            swapped: false,
+            skinny: None,
+            small: Some(small),
+            a: Source::Raw,
+            b: Source::Raw,
+            rows: Cut::new(1, 1, 1),
+            columns: Cut::new(1, 1, 1),
+            k_block: problem.k,
+            k_span: problem.k,
+            k_room: problem.k,
+            group,
+            pack_group: 1,
+            scratch: Scratch::default(),
+            packed_bytes: 0,
+            pack_units: 0,
+            units: matrices.div_ceil(group),
+            scratch_bytes: 0,
+        }
+    }
+
     /// For a product with few rows.
     fn skinny(problem: &Problem, swapped: bool, along: Along, kernel: &'static Kernel) -> Blocking {
         let (m, k) = (problem.m, problem.k);
@@ -231,6 +265,7 @@ impl Blocking {
             kernel,
             swapped,
             skinny: Some(along),
+            small: None,
             a: Source::Scratch,
             b: Source::Raw,
             rows: Cut::new(1, 1, 1),

@@ -6,6 +6,7 @@ use super::blocking::{Blocking, Cut, Source};
 use super::finish::{Sums, direct, finish};
 use super::pack::{self, Layout, Panel};
 use super::problem::{Buffers, Problem, Strides};
+use super::small::Small;
 use super::tile::Tile;
 
 /// First phase: packs units of B into the shared buffer.
@@ -49,6 +50,14 @@ pub unsafe fn multiply(
     let (rows, columns) = (blocking.rows.blocks, blocking.columns.blocks);
     let matrices = problem.batch.count();
     let mut held = None;
+    if let Some(small) = &blocking.small {
+        let last = (units.end * blocking.group).min(matrices);
+        for matrix in units.start * blocking.group..last {
+            // SAFETY: the caller's promise is that this matrix of C is this call's.
+            unsafe { work.small(small, matrix) };
+        }
+        return;
+    }
     let [begin, end] = blocking.kernel.session;
     // SAFETY: this machine has the kernel.
     unsafe { begin() };
@@ -135,6 +144,23 @@ impl<'a> Work<'a> {
     /// The address so many elements of C on.
     pub(super) fn c(&self, c: *mut u8, elements: isize) -> *mut u8 {
         c.wrapping_offset(elements * self.problem.result.size() as isize)
+    }
+
+    /// Computes one matrix of a batch of small ones.
+    ///
+    /// # Safety
+    /// As for [`multiply`].
+    unsafe fn small(&self, small: &Small, matrix: usize) {
+        let (offset, _) = self.problem.batch.locate(matrix);
+        let Buffers { a, b, c, .. } = self.buffers;
+        // SAFETY: matrix `matrix` is where the batch says.
+        unsafe {
+            small.run(
+                a.cast::<f32>().wrapping_offset(offset.a),
+                b.cast::<f32>().wrapping_offset(offset.b),
+                c.cast::<f32>().wrapping_offset(offset.c),
+            );
+        }
     }
 
     fn layout(&self, group: usize) -> Layout {
@@ -301,6 +327,7 @@ impl<'a> Work<'a> {
                     b_step,
                     sums: std::ptr::null_mut(),
                     sums_row: 0,
+                    spread: kernel.lanes(),
                     accumulate: k.start > 0,
                 };
                 let last = k.end == self.blocking.k_room;

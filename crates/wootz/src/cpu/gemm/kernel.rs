@@ -138,6 +138,11 @@ impl Kernel {
         self.tiles[0].len() * self.column_quantum
     }
 
+    /// Columns of a vector of sums.
+    pub(super) fn lanes(&self) -> usize {
+        self.column_quantum
+    }
+
     /// The function for a tile of this size.
     pub(super) fn tile(&self, rows: usize, columns: usize, packed: bool) -> TileFn {
         let (rows, columns) = (rows / self.row_quantum, columns / self.column_quantum);

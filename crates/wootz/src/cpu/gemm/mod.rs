@@ -27,6 +27,7 @@ mod lanes;
 mod pack;
 mod problem;
 mod skinny;
+mod small;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -36,3 +37,4 @@ pub use blocking::{ALIGNMENT, Blocking};
 pub use drive::{multiply, pack};
 pub use kernel::Kernel;
 pub use problem::{Axis, Batch, Buffers, Element, Problem, Strides};
+pub use small::Small;

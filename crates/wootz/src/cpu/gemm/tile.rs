@@ -22,6 +22,9 @@ pub(super) struct Tile {
     pub sums: *mut f32,
     /// From one row of the sums to the next, in f32.
     pub sums_row: usize,
+    /// From one vector of columns to the next, in columns, where A is not packed: fewer than a
+    /// vector has where two overlap.
+    pub spread: usize,
     /// Adds to the sums instead of replacing them.
     pub accumulate: bool,
 }
@@ -46,8 +49,11 @@ pub(super) type TileFn = unsafe fn(&Tile);
 pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, const PACKED: bool>(
     t: &Tile,
 ) {
-    let sums =
-        |row: usize, vector: usize| t.sums.wrapping_add(row * t.sums_row + vector * L::LANES);
+    let spread = match PACKED {
+        true => L::LANES,
+        false => t.spread,
+    };
+    let sums = |row: usize, vector: usize| t.sums.wrapping_add(row * t.sums_row + vector * spread);
     let cell = size_of::<L::Cell>() as isize;
     let (row, step) = match PACKED {
         true => (cell, ROWS as isize * cell),
@@ -76,7 +82,7 @@ pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, con
             // Plain loops: a closure here is a call where the compiler keeps it out of line.
             let mut columns = [L::load(cells); VECTORS];
             for v in 1..VECTORS {
-                columns[v] = L::load(cells.add(v * L::LANES));
+                columns[v] = L::load(cells.add(v * spread));
             }
             for r in 0..ROWS {
                 let x = a.wrapping_offset(r as isize * row).cast::<L::Cell>();
