@@ -29,6 +29,7 @@ mod graph;
 pub mod kernels;
 mod layout;
 pub mod ops;
+mod packed;
 pub mod path;
 pub mod precision;
 pub mod reference;

@@ -5,6 +5,7 @@ use crate::{
     DType, Device, Element, Error, Layout, MAX_RANK, Result, Shape,
     error::Error::{TooLarge, Value},
     ops,
+    packed::Slot,
 };
 use smallvec::SmallVec;
 use wootz_runtime::{Buffer, Stream};
@@ -15,6 +16,7 @@ pub struct Tensor {
     buffer: Buffer,
     dtype: DType,
     layout: Layout,
+    slot: Slot,
 }
 
 impl Tensor {
@@ -37,6 +39,7 @@ impl Tensor {
             buffer,
             dtype: T::DTYPE,
             layout: Layout::contiguous(shape),
+            slot: Slot::new(),
         })
     }
 
@@ -56,6 +59,7 @@ impl Tensor {
             buffer,
             dtype,
             layout,
+            slot: Slot::new(),
         }
     }
 
@@ -72,12 +76,18 @@ impl Tensor {
             buffer,
             dtype,
             layout: Layout::contiguous(shape),
+            slot: Slot::new(),
         })
     }
 
     /// The memory.
     pub fn buffer(&self) -> &Buffer {
         &self.buffer
+    }
+
+    /// Where the tensor's packed form is kept, if it is a weight.
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
     }
 
     /// Type of the elements.
@@ -172,6 +182,7 @@ impl Tensor {
             buffer,
             dtype: self.dtype,
             layout: Layout::contiguous(self.shape()),
+            slot: Slot::new(),
         })
     }
 
@@ -200,6 +211,7 @@ impl Tensor {
             buffer: self.buffer.clone(),
             dtype: self.dtype,
             layout,
+            slot: Slot::new(),
         }
     }
 

@@ -82,6 +82,7 @@ fn run(op: &'static str, x: &Tensor, weight: &Tensor, epilogue: Epilogue<'_>) ->
         b: (&turned, *turned.layout()),
         epilogue,
         in_place: false,
+        weight: Some(weight),
     };
     on_stream(x.device(), |stream| product.run(op, stream, shape))
 }

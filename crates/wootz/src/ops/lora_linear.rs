@@ -209,6 +209,7 @@ fn turned_product(
         b: (&turned, *turned.layout()),
         epilogue,
         in_place,
+        weight: Some(weight),
     };
     product.run(op, stream, shape)
 }

@@ -9,6 +9,7 @@ use crate::{
     cpu::{gemm, simd::Level},
     kernels,
     path::{self, Path},
+    packed::Found,
     precision::{self, Precision},
     reference::{self, Array},
     table::{Bench, Benches, Row},
@@ -42,7 +43,9 @@ struct Params {
     element: u32,
     result: u32,
     activation: u32,
-    bias: u32,
+    bias: u16,
+    /// Whether B's panels are made once for many products.
+    packed: u16,
     rank: u32,
     /// m, n, k.
     sizes: [u64; 3],
@@ -59,6 +62,8 @@ pub(super) struct Product<'a> {
     pub a: (&'a Tensor, Layout),
     pub b: (&'a Tensor, Layout),
     pub epilogue: Epilogue<'a>,
+    /// What `b` is a view of, if that is used again and again.
+    pub weight: Option<&'a Tensor>,
     /// Whether what is added is of the result's shape, contiguous and nobody else's, so that the
     /// result may take its place.
     pub in_place: bool,
@@ -124,6 +129,7 @@ pub(super) fn product(
         b: (right, spread(right, k, n)?),
         epilogue,
         in_place: false,
+        weight: None,
     };
     let matrix: &[usize] = match (a.rank(), b.rank()) {
         (1, 1) => &[],
@@ -169,7 +175,10 @@ impl Product<'_> {
             })?;
             return Ok(out);
         }
-        let params = self.params(out.dtype());
+        let mut params = self.params(out.dtype());
+        if self.multiply_kept(stream, &mut params, &out)? {
+            return Ok(out);
+        }
         let (_, blocking) = params.problem();
         let packed = match blocking.packed_bytes {
             0 => None,
@@ -192,6 +201,44 @@ impl Product<'_> {
         let rank = self.a.1.rank() - 2;
         let (rows, columns) = (self.a.1.dims()[rank], self.b.1.dims()[rank + 1]);
         [out.count() / (rows * columns), rows, columns]
+    }
+
+    /// Multiplies with the panels that are kept beside the weight, or that are made now to be kept.
+    fn multiply_kept(&self, stream: &Stream, params: &mut Params, out: &Tensor) -> Result<bool> {
+        let Some(weight) = self.weight else {
+            return Ok(false);
+        };
+        if !gemm::Blocking::reads_packed(&params.problem().0) {
+            return Ok(false);
+        }
+        let found = weight.slot().look(params.kernel as usize);
+        params.packed = u16::from(!matches!(found, Found::Nothing));
+        let (_, blocking) = params.problem();
+        let turn = match found {
+            Found::Nothing => return Ok(false),
+            Found::Form(form) => {
+                self.multiply(stream, params, &blocking, (form.buffer(), 0), out)?;
+                return Ok(true);
+            }
+            Found::Turn(turn) => turn,
+        };
+        let bytes = blocking.packed_bytes;
+        // Elements that the kernel widens would take twice the weight's memory.
+        let most = 2 * weight.count() * weight.dtype().size() - 1;
+        let asked = if bytes <= most { bytes } else { usize::MAX };
+        let claim = turn.claim(stream.device(), asked);
+        let Some(claim) = claim else {
+            params.packed = 0;
+            return Ok(false);
+        };
+        let panels = stream.allocate(bytes)?;
+        self.pack(stream, params, &blocking, &panels)?;
+        self.multiply(stream, params, &blocking, (&panels, 0), out)?;
+        // A recording's memory holds nothing yet.
+        if !panels.is_recorded() {
+            turn.keep(panels, claim);
+        }
+        Ok(true)
     }
 
     /// Lays B out in panels.
@@ -372,7 +419,8 @@ impl Product<'_> {
             element: element as u32,
             result: self::element(result) as u32,
             activation: self.epilogue.activation as u32,
-            bias: u32::from(self.epilogue.bias.is_some()),
+            bias: u16::from(self.epilogue.bias.is_some()),
+            packed: 0,
             rank: rank as u32,
             sizes: [m as u64, n as u64, k as u64],
             strides: [pair(a), pair(b), [n as i64, 1]],
@@ -420,7 +468,11 @@ impl Params {
             ..gemm::Problem::plain(element, m, n, k)
         };
         let kernel = gemm::Kernel::at(self.kernel as usize);
-        (problem, gemm::Blocking::choose(&problem, kernel))
+        let blocking = match self.packed {
+            0 => gemm::Blocking::choose(&problem, kernel),
+            _ => gemm::Blocking::of_packed(&problem, kernel),
+        };
+        (problem, blocking)
     }
 }
 

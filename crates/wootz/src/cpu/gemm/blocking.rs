@@ -150,6 +150,28 @@ impl Blocking {
                 if swapped { &turned } else { problem }
             }
         };
+        Blocking::of_tiles(problem, swapped, kernel, false)
+    }
+
+    /// Whether B may come packed once for many products.
+    pub fn reads_packed(problem: &Problem) -> bool {
+        let few = Along::few(problem.m) || Along::few(problem.n);
+        let single = problem.batch.count() == 1 && problem.k > 0;
+        single && !few && problem.c.column == 1 && problem.b.row == 1
+    }
+
+    /// Cuts a problem that [`Blocking::reads_packed`]. What [`pack`](super::pack) makes of it
+    /// depends on B and the kernel alone.
+    pub fn of_packed(problem: &Problem, kernel: &'static Kernel) -> Blocking {
+        Blocking::of_tiles(problem, false, kernel, true)
+    }
+
+    fn of_tiles(
+        problem: &Problem,
+        swapped: bool,
+        kernel: &'static Kernel,
+        ahead: bool,
+    ) -> Blocking {
         let (m, n, k, size) = (problem.m, problem.n, problem.k, kernel.size());
         let steps = k.div_ceil(kernel.depth);
         let k_room = steps.saturating_mul(kernel.depth);
@@ -181,8 +203,8 @@ impl Blocking {
             .and_then(|bytes| bytes.checked_mul(problem.batch.count_b()))
             .filter(|&bytes| bytes <= PACKED_LIMIT);
         let (b, packed_bytes) = match packed {
-            _ if raw_b(problem, kernel) && m <= RAW_B_ROWS => (Source::Raw, 0),
-            Some(bytes) if rows.blocks > 1 => (Source::Shared, bytes),
+            _ if !ahead && raw_b(problem, kernel) && m <= RAW_B_ROWS => (Source::Raw, 0),
+            Some(bytes) if ahead || rows.blocks > 1 => (Source::Shared, bytes),
             _ => (Source::Scratch, 0),
         };
 
