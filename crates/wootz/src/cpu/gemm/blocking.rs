@@ -178,7 +178,7 @@ impl Blocking {
         let (tile_rows, tile_columns) = (kernel.max_rows(), kernel.max_columns());
 
         let whole = |bytes: usize| (bytes / size / kernel.depth * kernel.depth).max(kernel.depth);
-        let k_block = whole(kernel.b_panel / tile_columns).min(k_room.max(kernel.depth));
+        let k_block = kernel.k_block.min(k_room.max(kernel.depth));
         let k_span = if k_room <= k_block {
             k_block
         } else {

@@ -25,8 +25,9 @@ pub struct Kernel {
     pub(super) b_group: usize,
     /// Values of k that one step covers.
     pub(super) depth: usize,
-    /// Bytes that a panel of B takes at most: what the cache that feeds the tiles holds beside A.
-    pub(super) b_panel: usize,
+    /// Values of k between two visits to a tile's sums: as many as the caches that feed the tiles
+    /// hold of B beside A, and as one f32 may add up before its roundings do.
+    pub(super) k_block: usize,
     /// Called before the first tile of a call and after the last.
     pub(super) session: [unsafe fn(); 2],
     /// Tiles have a multiple of this many rows.
@@ -179,9 +180,8 @@ const F32: Kernel = Kernel {
     a_group: 1,
     b_group: 1,
     depth: 1,
-    // Steps are read once for each panel of A, in order, which the second cache keeps up with;
-    // longer runs of k mean fewer visits to the sums.
-    b_panel: 128 << 10,
+    // Steps are read once for each panel of A, in order, which the second cache keeps up with.
+    k_block: 512,
     session: [nothing; 2],
     row_quantum: 1,
     column_quantum: 4,
@@ -234,6 +234,8 @@ static AVX512_BF16: Kernel = Kernel {
     a_group: 2,
     b_group: 2,
     depth: 2,
+    // Operands have fewer digits than sums, so longer runs do no harm, and visits are fewer.
+    k_block: 2048,
     column_quantum: 16,
     tiles: tiles!(
         lanes::Avx512Bf16,
@@ -255,7 +257,7 @@ static AMX: Kernel = Kernel {
     b_group: 2,
     depth: 32,
     // Tiles eat faster than the second cache gives: B stays in the first.
-    b_panel: 16 << 10,
+    k_block: 256,
     session: [super::amx::begin, super::amx::end],
     row_quantum: 16,
     column_quantum: 16,

@@ -38,6 +38,8 @@ pub(super) trait Lanes {
     unsafe fn load_sum(from: *const f32) -> Self::Sum;
     /// Writes `LANES` sums.
     unsafe fn store_sum(to: *mut f32, sum: Self::Sum);
+    /// `x + y` in each lane.
+    unsafe fn add(x: Self::Sum, y: Self::Sum) -> Self::Sum;
     /// Reads `LANES` cells.
     unsafe fn load(from: *const Self::Cell) -> Self::Vector;
     /// One cell in every lane.

@@ -379,11 +379,12 @@ unsafe fn lines<S: Simd, T: Float, const ROWS: usize, const DEPTH: usize>(
             // SAFETY: as above; scratch memory may hold anything before the first step.
             let to = unsafe { block.sums(r, at, S::LANES) };
             let mut sum = s.splat(0.0);
-            if first > 0 {
-                sum = s.load(to);
-            }
             for (&a, &b) in a.iter().zip(&b) {
                 sum = s.fma(s.splat(a), b, sum);
+            }
+            // Only now: so each sum rounds once in `DEPTH` products at the size that it has reached.
+            if first > 0 {
+                sum = s.add(s.load(to), sum);
             }
             s.store(to, sum);
         }
@@ -394,13 +395,13 @@ unsafe fn lines<S: Simd, T: Float, const ROWS: usize, const DEPTH: usize>(
             // SAFETY: so many are left of each run, here and below.
             let to = unsafe { block.sums(r, whole, left) };
             let mut sum = s.splat(0.0);
-            if first > 0 {
-                sum = s.load_first(to, 0.0);
-            }
             for (i, &a) in a.iter().enumerate() {
                 // SAFETY: as above.
                 let b = T::load_first(s, unsafe { block.b(first + i, whole, left) }, 0.0);
                 sum = s.fma(s.splat(a), b, sum);
+            }
+            if first > 0 {
+                sum = s.add(s.load_first(to, 0.0), sum);
             }
             s.store_first(to, sum);
         }

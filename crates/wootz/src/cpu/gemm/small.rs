@@ -42,7 +42,7 @@ impl Small {
             true => MOST_FEW,
             false => MOST,
         };
-        let fits = work <= most && m > 0 && n >= kernel.column_quantum;
+        let fits = work <= most && m > 0 && n >= kernel.column_quantum && k <= kernel.k_block;
         if !fits || kernel.bf16 || b.column != 1 {
             return None;
         }

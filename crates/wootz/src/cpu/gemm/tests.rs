@@ -551,6 +551,29 @@ fn bits_do_not_depend_on_the_order_of_units() {
     }
 }
 
+/// Sums of 4096 positive values: added up one after another, they are off by 60 roundings.
+#[test]
+fn long_sums_round_little() {
+    let k = 4096;
+    for (m, n, roundings) in [(30, 70, 16.0), (1, 70, 40.0)] {
+        let mut case = Case::new(Problem::plain(Element::F32, m, n, k), &[]);
+        for (memory, count) in [(&mut case.a, m * k), (&mut case.b, k * n)] {
+            for i in 0..count as isize {
+                memory.set(i, memory.get(i).abs());
+            }
+        }
+        for kernel in kernels(Element::F32) {
+            let mut done = case.clone();
+            done.run(kernel, false, usize::MAX);
+            for (at, want, _) in case.expect() {
+                let off = (f64::from(done.c.get(at)) - want).abs() / want;
+                let off = off / (f64::from(f32::EPSILON) / 2.0);
+                assert!(off < roundings, "{}: {off} roundings", kernel.name);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 

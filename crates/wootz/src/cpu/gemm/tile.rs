@@ -69,13 +69,6 @@ pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, con
                 prefetch_write(sums(r, v));
             }
         }
-        if t.accumulate {
-            for r in 0..ROWS {
-                for v in 0..VECTORS {
-                    sum[r][v] = L::load_sum(sums(r, v));
-                }
-            }
-        }
         let (mut a, mut b) = (t.a, t.b);
         for _ in 0..t.steps {
             let cells = b.cast::<L::Cell>();
@@ -93,6 +86,15 @@ pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, con
             }
             a = a.wrapping_offset(step);
             b = b.wrapping_offset(t.b_step);
+        }
+        // Only now, so that no sum is longer than a block of k: each addition rounds at the size
+        // that the sum has reached.
+        if t.accumulate {
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    sum[r][v] = L::add(L::load_sum(sums(r, v)), sum[r][v]);
+                }
+            }
         }
         for r in 0..ROWS {
             for v in 0..VECTORS {

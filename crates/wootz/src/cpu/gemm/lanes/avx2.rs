@@ -28,6 +28,11 @@ impl Lanes for Avx2 {
         unsafe { _mm256_storeu_ps(to, sum) }
     }
     #[inline(always)]
+    unsafe fn add(x: __m256, y: __m256) -> __m256 {
+        // SAFETY: as in `zero`.
+        unsafe { _mm256_add_ps(x, y) }
+    }
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> __m256 {
         // SAFETY: as in `zero`.
         unsafe { _mm256_loadu_ps(from) }

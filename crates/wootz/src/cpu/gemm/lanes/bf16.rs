@@ -28,6 +28,11 @@ impl Lanes for Avx512Bf16 {
         unsafe { _mm512_storeu_ps(to, sum) }
     }
     #[inline(always)]
+    unsafe fn add(x: __m512, y: __m512) -> __m512 {
+        // SAFETY: as in `zero`.
+        unsafe { _mm512_add_ps(x, y) }
+    }
+    #[inline(always)]
     unsafe fn load(from: *const u32) -> __m512i {
         // SAFETY: as in `zero`.
         unsafe { _mm512_loadu_si512(from.cast()) }

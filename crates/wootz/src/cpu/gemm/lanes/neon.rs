@@ -28,6 +28,11 @@ impl Lanes for Neon {
         unsafe { vst1q_f32(to, sum) }
     }
     #[inline(always)]
+    unsafe fn add(x: float32x4_t, y: float32x4_t) -> float32x4_t {
+        // SAFETY: as in `zero`.
+        unsafe { vaddq_f32(x, y) }
+    }
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> float32x4_t {
         // SAFETY: as in `zero`.
         unsafe { vld1q_f32(from) }

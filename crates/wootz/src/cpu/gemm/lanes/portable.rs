@@ -25,6 +25,10 @@ impl Lanes for Portable {
         unsafe { to.cast::<[f32; 4]>().write_unaligned(sum) }
     }
     #[inline(always)]
+    unsafe fn add(x: [f32; 4], y: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|lane| x[lane] + y[lane])
+    }
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> [f32; 4] {
         // SAFETY: as in `load_sum`.
         unsafe { from.cast::<[f32; 4]>().read_unaligned() }
