@@ -114,8 +114,7 @@ impl Cut {
 
 /// What packed A may take of the second cache.
 const A_BLOCK_BYTES: usize = 2 << 20;
-/// Rows and columns of a unit.
-const UNIT_ROWS: usize = 168;
+/// Columns of a unit.
 const UNIT_COLUMNS: usize = 512;
 /// Up to this many rows, B is read so seldom that packing it costs more than it saves.
 const RAW_B_ROWS: usize = 128;
@@ -351,7 +350,7 @@ impl Blocking {
 }
 
 fn unit_rows(kernel: &Kernel) -> usize {
-    (UNIT_ROWS / kernel.max_rows()).max(1) * kernel.max_rows()
+    (kernel.unit_rows / kernel.max_rows()).max(1) * kernel.max_rows()
 }
 
 /// Whether the tiles can read A where it is, if it has `rows` rows and its columns lie `column`

@@ -8,6 +8,7 @@ use super::pack::{self, Layout, Panel};
 use super::problem::{Buffers, Problem, Strides};
 use super::small::Small;
 use super::tile::Tile;
+use crate::cpu::simd::prefetch_write;
 
 /// First phase: packs units of B into the shared buffer.
 ///
@@ -459,6 +460,13 @@ impl<'a> Work<'a> {
             bias: self.bias(along),
             turned: scratch.wrapping_add(blocking.scratch.turned).cast(),
         };
+        if last && self.problem.c.column == 1 {
+            // By the time that the sums are done, the lines where they go are here.
+            for line in (0..row_count).map(|row| self.c(c, row as isize * down)) {
+                prefetch_write(line.cast_const());
+                prefetch_write(self.c(line, count as isize - 1).cast_const());
+            }
+        }
         // SAFETY: scratch memory has a slot for each tile that waits, and one where none does;
         // the part of C that `sums` describes is this unit's.
         unsafe {

@@ -28,6 +28,8 @@ pub struct Kernel {
     /// Values of k between two visits to a tile's sums: as many as the caches that feed the tiles
     /// hold of B beside A, and as one f32 may add up before its roundings do.
     pub(super) k_block: usize,
+    /// Rows of a unit: as many as the second cache holds of A beside what else runs through it.
+    pub(super) unit_rows: usize,
     /// Called before the first tile of a call and after the last.
     pub(super) session: [unsafe fn(); 2],
     /// Tiles have a multiple of this many rows.
@@ -182,6 +184,7 @@ const F32: Kernel = Kernel {
     depth: 1,
     // Steps are read once for each panel of A, in order, which the second cache keeps up with.
     k_block: 512,
+    unit_rows: 168,
     session: [nothing; 2],
     row_quantum: 1,
     column_quantum: 4,
@@ -256,8 +259,9 @@ static AMX: Kernel = Kernel {
     a_group: 32,
     b_group: 2,
     depth: 32,
-    // Tiles eat faster than the second cache gives: B stays in the first.
-    k_block: 256,
+    // A visit to the sums costs as much as several steps, and a row of B from the third cache more.
+    k_block: 1024,
+    unit_rows: 320,
     session: [super::amx::begin, super::amx::end],
     row_quantum: 16,
     column_quantum: 16,

@@ -177,7 +177,10 @@ fn widen<S: Simd, T: Float>(s: S, from: &[T], to: &mut [f32]) {
     }
 }
 
-/// Panels of values that stay bf16, in groups of 2 or more along k.
+/// The longer of the two groups of bf16: a row of a tile of the matrix unit.
+const RUN: usize = 32;
+
+/// Panels of values that stay bf16, in groups of 2 or [`RUN`] along k.
 ///
 /// # Safety
 /// As for [`pack`].
@@ -196,12 +199,13 @@ unsafe fn pack_bf16(layout: Layout, panel: Panel, to: *mut u16) {
             let to = (to.cast(), width as isize * 4);
             transpose(layout.level, from, to, count, whole / 2);
             done = whole;
-        } else if panel.along == 1 {
-            for k in (0..whole).step_by(group) {
+        } else if panel.along == 1 && group == RUN {
+            for k in (0..whole).step_by(RUN) {
                 for w in 0..count {
                     let from = from.wrapping_offset(w as isize * panel.across + k as isize);
-                    let to = to.add(k * width + w * group);
-                    to.copy_from_nonoverlapping(from, group);
+                    let to = to.add(k * width + w * RUN);
+                    // Of a size that the compiler knows: no call.
+                    to.copy_from_nonoverlapping(from, RUN);
                 }
             }
             done = whole;
