@@ -25,6 +25,7 @@ Environment:
   WOOTZ_PATH       matrix products by: auto, own, vendor, portable (own, but those of one machine alone)
                    [default: auto, which `wootz tune` measures]
   WOOTZ_PRECISION  products of f32: f32, tf32 (less precise where that is faster) [default: f32]
+  WOOTZ_PACKED     MiB for packed forms of weights on the CPU [default: an eighth of the memory]
   WOOTZ_LOG        path: which way products go, and why, to standard error
   WOOTZ_CUBLASLT   file of cuBLASLt, if it is not found
   WOOTZ_BLAS       file of a BLAS for the CPU, if it is not found
