@@ -7,7 +7,7 @@ use crate::{
     cpu::{
         elementwise::{Walk, blocks},
         rows::{Narrow, Working, inlined, map},
-        simd::{Float, Job, Simd, Twice, bypasses, dispatch},
+        simd::{Float, Job, Simd, Twice, bypass_done, bypasses, dispatch},
     },
     kernels::{self, Numbers},
 };
@@ -25,10 +25,15 @@ pub(crate) trait Floats<const N: usize> {
     /// The result in each lane.
     fn lanes<S: Simd>(s: S, x: [S::F32; N]) -> S::F32;
 
-    /// The same for results that are rounded to bf16, which few digits of outlast.
+    /// Writes the results for a block. Few digits of those outlast rounding to bf16, so there an op
+    /// may have another way.
     #[inline(always)]
-    fn rough_lanes<S: Simd>(s: S, x: [S::F32; N]) -> S::F32 {
-        Self::lanes(s, x)
+    fn write<S: Simd, T: Float>(s: S, x: [&[T]; N], out: &mut [T], bypass: bool) {
+        let each = inlined(
+            #[inline(always)]
+            |x| Self::lanes(s, x),
+        );
+        map(s, x, out, bypass, each);
     }
 }
 
@@ -385,14 +390,10 @@ impl<O: Floats<N>, T: Float, const N: usize> Job for Map<'_, O, T, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let each = inlined(
-            #[inline(always)]
-            |x| match T::COARSE {
-                true => O::rough_lanes(Twice(s), x),
-                false => O::lanes(Twice(s), x),
-            },
-        );
-        map(Twice(s), self.x, self.out, self.bypass, each);
+        O::write(Twice(s), self.x, self.out, self.bypass);
+        if self.bypass {
+            bypass_done();
+        }
     }
 }
 

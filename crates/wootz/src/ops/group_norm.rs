@@ -191,7 +191,7 @@ unsafe fn kernel<T: Float>(call: &mut Call<'_>) {
         };
         let weight: &[T] = affine(params.weighted, 2);
         let bias: &[T] = affine(params.biased, 2 + params.weighted as usize);
-        let line = Line::of(x, params.epsilon, false);
+        let line = Line::of(x, params.epsilon);
         if area == 1 {
             dispatch(Apply {
                 x,
@@ -199,7 +199,6 @@ unsafe fn kernel<T: Float>(call: &mut Call<'_>) {
                 line,
                 weight,
                 bias,
-                bypass: false,
             });
             continue;
         }
@@ -217,7 +216,6 @@ unsafe fn kernel<T: Float>(call: &mut Call<'_>) {
                 line,
                 weight: &[],
                 bias: &[],
-                bypass: false,
             });
         }
     }

@@ -3,18 +3,18 @@
 use super::{check, on_stream, or_contiguous_copy, or_copy, runs_source, submit};
 use crate::{
     DType, Error, Result, Shape, Tensor,
-    cpu::{
-        rows::{Axes, Moments, TILE, inlined, map, squares},
-        simd::{Float, Job, Simd, Twice, bypasses, dispatch},
-    },
+    cpu::rows::Axes,
     kernels::{self, NormShape, RowOp},
     table::{Bench, Benches, Row},
 };
-use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
+use wootz_runtime::{Body, Grid, Kernel, NativeFn, Plan};
 
 mod cases;
+mod rows;
 
 pub(super) use cases::normal;
+use rows::rows;
+pub(super) use rows::{Apply, Line};
 
 /// The rows of the table.
 pub const ROWS: &[Row] = &[
@@ -177,173 +177,6 @@ fn plan<'a>(
     affine.into_iter().flatten().fold(plan, |plan, tensor| {
         plan.read(tensor.buffer(), tensor.byte_offset())
     })
-}
-
-/// Normalizes each row; `RMS` says how.
-///
-/// # Safety
-/// As for [`NativeFn`], with a plan from [`plan`] over floats of `T`.
-unsafe fn rows<T: Float, const RMS: bool>(call: &mut Call<'_>) {
-    let params: Params = *call.params();
-    let (length, per_unit) = (params.length as usize, params.per_unit as usize);
-    let weighted = params.weighted as usize;
-    // SAFETY: the plan binds them, a row long, when its parameters say so.
-    let affine = |present: u32, index: usize| unsafe {
-        match present {
-            0 => &[],
-            _ => std::slice::from_raw_parts(call.pointer::<T>(index), length),
-        }
-    };
-    let (weight, bias) = (
-        affine(params.weighted, 2),
-        affine(params.biased, 2 + weighted),
-    );
-    let bypass = bypasses(params.outer.count() * length * size_of::<T>());
-    let end = params.outer.count().min(call.units.end * per_unit);
-    for row in call.units.start * per_unit..end {
-        // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
-        let (x, out) = unsafe {
-            let x = call.pointer::<T>(0).offset(params.outer.offset(row));
-            let out = call.pointer::<T>(1).add(row * length);
-            (
-                std::slice::from_raw_parts(x, length),
-                std::slice::from_raw_parts_mut(out, length),
-            )
-        };
-        let line = Line::of(x, params.epsilon, RMS);
-        dispatch(Apply {
-            x,
-            out,
-            line,
-            weight,
-            bias,
-            bypass,
-        });
-    }
-}
-
-/// `(x − pivot) · scale + shift`: what a row is normalized by. The pivot is near the mean, so that
-/// the difference loses no digits; the shift makes up for the rest.
-#[derive(Clone, Copy)]
-pub(super) struct Line {
-    pub(super) pivot: f32,
-    pub(super) scale: f32,
-    pub(super) shift: f32,
-}
-
-impl Line {
-    /// The line that makes the mean 0 and the variance 1, or with `rms` the mean square 1.
-    pub(super) fn of<T: Float>(x: &[T], epsilon: f64, rms: bool) -> Line {
-        if rms {
-            let total: f64 = x.chunks(TILE).map(|tile| dispatch(Squares(tile))).sum();
-            let scale = 1.0 / (total / x.len() as f64 + epsilon).sqrt();
-            return Line {
-                pivot: 0.0,
-                scale: scale as f32,
-                shift: 0.0,
-            };
-        }
-        let all = dispatch(MomentsOf(x));
-        let scale = 1.0 / (all.squares / all.count + epsilon).sqrt();
-        let pivot = all.mean as f32;
-        let shift = (f64::from(pivot) - all.mean) * scale;
-        Line {
-            pivot,
-            scale: scale as f32,
-            shift: shift as f32,
-        }
-    }
-}
-
-struct Squares<'a, T>(&'a [T]);
-
-impl<T: Float> Job for Squares<'_, T> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f64 {
-        squares(s, self.0)
-    }
-}
-
-struct MomentsOf<'a, T>(&'a [T]);
-
-impl<T: Float> Job for MomentsOf<'_, T> {
-    type Output = Moments;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Moments {
-        Moments::of_row(s, self.0)
-    }
-}
-
-/// Writes a normalized row; an empty weight or bias is none.
-pub(super) struct Apply<'a, T> {
-    pub(super) x: &'a [T],
-    pub(super) out: &'a mut [T],
-    pub(super) line: Line,
-    pub(super) weight: &'a [T],
-    pub(super) bias: &'a [T],
-    pub(super) bypass: bool,
-}
-
-impl<T: Float> Job for Apply<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Apply {
-            x,
-            out,
-            line,
-            weight,
-            bias,
-            bypass,
-        } = self;
-        let s = Twice(s);
-        let (pivot, scale, shift) = (
-            s.splat(line.pivot),
-            s.splat(line.scale),
-            s.splat(line.shift),
-        );
-        let normal = inlined(
-            #[inline(always)]
-            |x| s.fma(s.sub(x, pivot), scale, shift),
-        );
-        match (weight.is_empty(), bias.is_empty()) {
-            (true, true) => map(
-                s,
-                [x],
-                out,
-                bypass,
-                #[inline(always)]
-                |[x]| normal(x),
-            ),
-            (false, true) => map(
-                s,
-                [x, weight],
-                out,
-                bypass,
-                #[inline(always)]
-                |[x, w]| s.mul(normal(x), w),
-            ),
-            (true, false) => map(
-                s,
-                [x, bias],
-                out,
-                bypass,
-                #[inline(always)]
-                |[x, b]| s.add(normal(x), b),
-            ),
-            (false, false) => {
-                let each = inlined(
-                    #[inline(always)]
-                    |[x, w, b]: [_; 3]| s.fma(normal(x), w, b),
-                );
-                map(s, [x, weight, bias], out, bypass, each);
-            }
-        }
-    }
 }
 
 fn bench(

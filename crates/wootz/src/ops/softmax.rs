@@ -5,11 +5,8 @@ use crate::{
     DType, Result, Tensor,
     cpu::{
         math::exp,
-        rows::{
-            Axes, Exponentials, STRIP, Source, exponentials_into, inlined, largest, map,
-            write_floats,
-        },
-        simd::{Float, Job, Simd, Twice, bypasses, dispatch},
+        rows::{Axes, Exponentials, STRIP, Source, inlined, map, write_floats},
+        simd::{Job, Simd, dispatch},
     },
     kernels::{self, RowOp},
     table::{Bench, Benches, Row},
@@ -17,6 +14,9 @@ use crate::{
 use wootz_runtime::{Body, Call, Grid, Kernel, NativeFn, Plan};
 
 mod cases;
+mod rows;
+
+use rows::rows;
 
 /// The rows of the table.
 pub const ROWS: &[Row] = &[
@@ -155,7 +155,7 @@ fn plan<'a>(
         let kept = if log || length > KEPT {
             0
         } else {
-            length * size_of::<f32>()
+            rows::kept(length)
         };
         (by_dtype!(x.dtype(), rows), lanes.div_ceil(per_unit), kept)
     } else {
@@ -183,118 +183,6 @@ fn plan<'a>(
         (2 * x.count() * x.dtype().size()) as u64,
         16 * x.count() as u64,
     )
-}
-
-/// # Safety
-/// As for [`wootz_runtime::NativeFn`], with a plan from [`plan`] over floats of `T`.
-unsafe fn rows<T: Float>(call: &mut Call<'_>) {
-    let params: Params = *call.params();
-    let (length, per_unit) = (params.length as usize, params.per_unit as usize);
-    let log = params.log != 0;
-    let bypass = bypasses(params.outer.count() * length * size_of::<T>());
-    let end = params.outer.count().min(call.units.end * per_unit);
-    for row in call.units.start * per_unit..end {
-        // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
-        let (x, out) = unsafe {
-            let x = call.pointer::<T>(0).offset(params.outer.offset(row));
-            let out = call.pointer::<T>(1).add(row * length);
-            (
-                std::slice::from_raw_parts(x, length),
-                std::slice::from_raw_parts_mut(out, length),
-            )
-        };
-        if !log && length <= KEPT {
-            let next = params.outer.offset(row + 1);
-            let next = call.pointer::<T>(0).wrapping_offset(next);
-            let kept = &mut bytemuck::cast_slice_mut(call.scratch)[..length];
-            dispatch(KeptRow {
-                x,
-                out,
-                kept,
-                next,
-                bypass,
-            });
-        } else {
-            let all = dispatch(Measure(x));
-            dispatch(ScaleRow {
-                x,
-                out,
-                all,
-                log,
-                bypass,
-            });
-        }
-    }
-}
-
-/// A row whose exponentials are kept.
-struct KeptRow<'a, T> {
-    x: &'a [T],
-    out: &'a mut [T],
-    kept: &'a mut [f32],
-    /// Where the next row may be.
-    next: *const T,
-    bypass: bool,
-}
-
-impl<T: Float> Job for KeptRow<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let sum = exponentials_into(s, self.x, largest(s, self.x), self.kept, self.next);
-        let s = Twice(s);
-        let scale = s.splat((1.0 / sum) as f32);
-        let times = inlined(
-            #[inline(always)]
-            |[x]: [_; 1]| s.mul(x, scale),
-        );
-        map(s, [self.kept], self.out, self.bypass, times);
-    }
-}
-
-/// What a row's exponentials come to.
-struct Measure<'a, T>(&'a [T]);
-
-impl<T: Float> Job for Measure<'_, T> {
-    type Output = Exponentials;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Exponentials {
-        Exponentials::of_row(s, self.0)
-    }
-}
-
-/// A row of which everything else is known.
-struct ScaleRow<'a, T> {
-    x: &'a [T],
-    out: &'a mut [T],
-    all: Exponentials,
-    log: bool,
-    bypass: bool,
-}
-
-impl<T: Float> Job for ScaleRow<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (max, factor) = constants(self.all, self.log);
-        let (max, factor) = (s.splat(max), s.splat(factor));
-        if self.log {
-            let each = inlined(
-                #[inline(always)]
-                |[x]: [S::F32; 1]| s.sub(s.sub(x, max), factor),
-            );
-            map(s, [self.x], self.out, self.bypass, each);
-        } else {
-            let each = inlined(
-                #[inline(always)]
-                |[x]: [S::F32; 1]| s.mul(exp(s, s.sub(x, max)), factor),
-            );
-            map(s, [self.x], self.out, self.bypass, each);
-        }
-    }
 }
 
 /// What each element needs of the others: the maximum, and the sum's inverse or its logarithm.

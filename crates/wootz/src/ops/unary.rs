@@ -7,18 +7,22 @@ use super::elementwise::{
 use crate::{
     DType, Result, Tensor,
     case::{Cases, Expected},
-    cpu::{math, simd::Simd},
+    cpu::{
+        math,
+        rows::{inlined, map, map_parts},
+        simd::{Float, Simd},
+    },
     reference,
     table::{Bench, Benches, Row},
 };
 
 /// An op on floats: its function, the vector body, the `f64` reference, the error in ulps of `f32`
 /// that its arithmetic allows at `x`, the inputs that cases spread over, and where there is one, the
-/// body for bf16 with its error.
+/// body for bf16, in parts, with its error.
 macro_rules! floats {
     ($($name:ident $op:ident $gives:ident, $summary:literal, $low:literal..$high:literal,
        |$s:ident, $x:ident| $body:expr, $reference:expr, |$at:ident| $ulps:expr
-       $(, rough $rough:path = $rough_ulps:expr)?;)*) => {
+       $(, rough $rough:ty = $rough_ulps:expr)?;)*) => {
         $(
             #[doc = $summary]
             pub fn $name(x: &Tensor) -> Result<Tensor> {
@@ -34,8 +38,15 @@ macro_rules! floats {
                 }
                 $(
                     #[inline(always)]
-                    fn rough_lanes<S: Simd>(s: S, [x]: [S::F32; 1]) -> S::F32 {
-                        $rough(s, x)
+                    fn write<S: Simd, T: Float>(s: S, [x]: [&[T]; 1], out: &mut [T], bypass: bool) {
+                        if T::COARSE {
+                            return map_parts::<_, _, $rough>(s, x, out, bypass);
+                        }
+                        let each = inlined(
+                            #[inline(always)]
+                            |[x]: [_; 1]| Self::lanes(s, [x]),
+                        );
+                        map(s, [x], out, bypass, each);
                     }
                 )?
             }
@@ -59,7 +70,7 @@ macro_rules! floats {
 
 floats! {
     exp Exp Same, "eˣ", -20.0..20.0, |s, x| math::exp(s, x), f64::exp, |_x| 1.0,
-        rough math::rough::exp = math::rough::ULPS;
+        rough math::rough::Exp = math::rough::ULPS;
     exp2 Exp2 Same, "2ˣ", -30.0..30.0, |s, x| math::exp2(s, x), f64::exp2, |_x| 1.0;
     expm1 Expm1 Same, "eˣ − 1, exact near zero", -3.0..3.0,
         |s, x| math::expm1(s, x), f64::exp_m1, |_x| 1.5;
@@ -89,10 +100,10 @@ floats! {
         |s, x| math::atanh(s, x), f64::atanh, |_x| 4.0;
     sigmoid Sigmoid Same, "1 / (1 + e⁻ˣ)", -20.0..20.0,
         |s, x| math::sigmoid(s, x), reference::sigmoid, |_x| 3.0,
-        rough math::rough::sigmoid = math::rough::ULPS;
+        rough math::rough::Sigmoid = math::rough::ULPS;
     silu Silu Same, "x·sigmoid(x)", -20.0..20.0,
         |s, x| math::silu(s, x), reference::silu, |_x| 3.5,
-        rough math::rough::silu = math::rough::ULPS;
+        rough math::rough::Silu = math::rough::ULPS;
     softplus Softplus Same, "ln(1 + eˣ)", -20.0..20.0,
         |s, x| math::softplus(s, x), reference::softplus, |_x| 2.5;
     erf Erf Same, "error function", -4.0..4.0, |s, x| math::erf(s, x), reference::erf, |_x| 2.0;
@@ -101,12 +112,12 @@ floats! {
         // Of each of the two sums of positive terms about one, of the exponential two, one each for
         // two products, the quotient and what they leave of x.
         |_x| 8.0,
-        rough math::rough::gelu = math::rough::ULPS;
+        rough math::rough::Gelu = math::rough::ULPS;
     gelu_tanh GeluTanh Same, "gelu by its tanh approximation", -9.0..9.0,
         |s, x| math::gelu_tanh(s, x), reference::gelu_tanh,
         // The exponential magnifies the roundings of its argument, which stays below 92.
         |x| 4.0 + 3.0 * (1.6 * x + 0.0714 * x.powi(3)).abs().min(92.0),
-        rough math::rough::gelu_tanh = math::rough::ULPS;
+        rough math::rough::GeluTanh = math::rough::ULPS;
     floor Floor Same, "the integer below", -9.0..9.0, |s, x| s.floor(x), f64::floor, |_x| 0.0;
     ceil Ceil Same, "the integer above", -9.0..9.0, |s, x| s.ceil(x), f64::ceil, |_x| 0.0;
     round Round Same, "the nearest integer, ties to even", -9.0..9.0,

@@ -9,7 +9,10 @@ use super::transpose::transpose;
 use crate::{
     Activation,
     cpu::{
-        math::{self, rough},
+        math::{
+            self,
+            rough::{self, Parts},
+        },
         simd::{Float, Job, Level, Simd},
     },
 };
@@ -143,11 +146,11 @@ fn activated<S: Simd, T: Float>(s: S, activation: Activation, x: S::F32) -> S::F
         (Activation::None, _) => x,
         (Activation::Relu, _) => math::relu(s, x),
         (Activation::Gelu, false) => math::gelu(s, x),
-        (Activation::Gelu, true) => rough::gelu(s, x),
+        (Activation::Gelu, true) => rough::Gelu::whole(s, x),
         (Activation::GeluTanh, false) => math::gelu_tanh(s, x),
-        (Activation::GeluTanh, true) => rough::gelu_tanh(s, x),
+        (Activation::GeluTanh, true) => rough::GeluTanh::whole(s, x),
         (Activation::Silu, false) => math::silu(s, x),
-        (Activation::Silu, true) => rough::silu(s, x),
+        (Activation::Silu, true) => rough::Silu::whole(s, x),
     }
 }
 

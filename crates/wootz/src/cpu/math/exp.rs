@@ -1,6 +1,6 @@
 //! Exponentials.
 
-use super::{LN_2, LN_2_LOW, LOG2_E, clamp, horner, polynomial};
+use super::{LN_2, LN_2_LOW, LOG2_E, clamp, monic, polynomial};
 use crate::cpu::simd::Simd;
 
 /// `(e^r − 1 − r) / r²` on ±ln 2 / 2.
@@ -12,15 +12,8 @@ const EXP: [f32; 5] = [
     0.001_381_422_7,
 ];
 
-/// `2^x` on 0..1, off by 9e-8 of it.
-const EXP2: [f32; 6] = [
-    0.999_999_94,
-    0.693_153_1,
-    0.240_153_61,
-    0.055_826_318,
-    0.008_989_341,
-    0.001_877_576_6,
-];
+/// In proportion to `2^x` on 0..1, but for 7.5e-8 of it; `x⁵` is to be added.
+const EXP2: [f32; 5] = [532.601_4, 369.174_3, 127.906_16, 29.733_175, 4.787_735_5];
 
 /// `e^x = (1 + m)·2^n` with `|m| ≤ √2 − 1` and integral `n`, as `(m, n)`; `x` is taken as if in
 /// −130..90, outside of which the power, even times 2³⁰, is 0 or ∞ in `f32`.
@@ -54,10 +47,11 @@ pub fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.ldexp(s.add(s.splat(1.0), m), n)
 }
 
-/// `2^x` for an `x` below 128, within three units in the last place; 0 of −∞.
+/// 532.6 times `2^x` for an `x` below 118 with this fraction, but for three units in the last place
+/// of it; 0 of −∞.
 #[inline(always)]
-pub fn exp2_near<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    s.scale(horner(s, s.fraction(x), EXP2), x)
+pub fn in_proportion_to_exp2<S: Simd>(s: S, x: S::F32, fraction: S::F32) -> S::F32 {
+    s.scale(monic(s, fraction, EXP2), x)
 }
 
 /// `e^x − 1`, exact to its last bits near zero.

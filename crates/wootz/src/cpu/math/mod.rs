@@ -11,13 +11,13 @@ mod hyperbolic;
 mod inverse;
 mod log;
 mod pow;
-pub mod rough;
+pub(crate) mod rough;
 #[cfg(test)]
 mod tests;
 mod trig;
 
 pub use activation::{erf, gelu, gelu_tanh, relu, sigmoid, silu, softplus};
-pub use exp::{exp, exp2, exp2_near, expm1};
+pub use exp::{exp, exp2, expm1, in_proportion_to_exp2};
 pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
 pub use inverse::{acos, asin, atan, atan2};
 pub use log::{log, log1p, log2};
@@ -55,6 +55,16 @@ fn polynomial<S: Simd, const N: usize>(s: S, x: S::F32, c: [f32; N]) -> S::F32 {
 #[inline(always)]
 fn horner<S: Simd, const N: usize>(s: S, x: S::F32, c: [f32; N]) -> S::F32 {
     let mut sum = s.splat(c[N - 1]);
+    for &c in c[..N - 1].iter().rev() {
+        sum = s.fma(sum, x, s.splat(c));
+    }
+    sum
+}
+
+/// `c[0] + c[1]·x + … + x^N`, as [`horner`]: with a sum where that has its first product.
+#[inline(always)]
+fn monic<S: Simd, const N: usize>(s: S, x: S::F32, c: [f32; N]) -> S::F32 {
+    let mut sum = s.add(x, s.splat(c[N - 1]));
     for &c in c[..N - 1].iter().rev() {
         sum = s.fma(sum, x, s.splat(c));
     }

@@ -1,7 +1,7 @@
 //! Functions for results that are rounded to bf16 next: off by at most a 2¹²th of
 //! themselves, an eighth of what that rounding may lose, and right at NaN, infinities and zeros.
 
-use super::{LOG2_E, horner};
+use super::{LOG2_E, horner, monic};
 use crate::cpu::simd::Simd;
 
 /// The largest error in ulps of `f32`, of which a 2¹²th has at most so many.
@@ -9,6 +9,9 @@ pub const ULPS: f64 = 2048.0;
 
 /// `2^x` on 0..1, off by 7.5e-5 of it.
 const POWER: [f32; 4] = [0.999_925_2, 0.695_833_56, 0.226_067_17, 0.078_024_514];
+
+/// In proportion to `2^x` on 0..1, but for 7.5e-5 of it; `x³` is to be added.
+const MONIC_POWER: [f32; 3] = [12.815_525, 8.918_138, 2.897_386];
 
 /// `e^(z²/2)·Φ(−z)`, with the normal distribution's Φ, on 0..14.6: a quotient of two polynomials
 /// whose terms are all positive, so that nothing cancels. Off by 2.5e-5 of it.
@@ -18,63 +21,159 @@ const TAIL_BELOW: [f32; 4] = [1.0, 1.356_921, 0.704_610_76, 0.157_472_04];
 /// Where a denominator would leave the range of `f32`, it is kept smaller by this.
 const SMALL: f32 = f32::from_bits((127 - 64) << 23);
 
-/// `2^x` for an `x` below 128.
-#[inline(always)]
-pub fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    s.scale(horner(s, s.fraction(x), POWER), x)
+/// A function in three parts. A loop does each to another vector, so that none waits for another:
+/// what waits fills the processor's queues, and a chain of twenty operations fills them.
+pub trait Parts {
+    /// What the first part leaves.
+    type First<S: Simd>: Copy;
+    /// What the second part leaves.
+    type Second<S: Simd>: Copy;
+    /// The first part.
+    fn first<S: Simd>(s: S, x: S::F32) -> Self::First<S>;
+    /// The second part.
+    fn second<S: Simd>(s: S, first: Self::First<S>) -> Self::Second<S>;
+    /// The last part: the result.
+    fn third<S: Simd>(s: S, second: Self::Second<S>) -> S::F32;
+
+    /// All parts.
+    #[inline(always)]
+    fn whole<S: Simd>(s: S, x: S::F32) -> S::F32 {
+        Self::third(s, Self::second(s, Self::first(s, x)))
+    }
 }
 
-/// `e^x`.
-#[inline(always)]
-pub fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    // An infinity has no fraction.
-    let x = s.min(s.splat(100.0), x);
-    exp2(s, s.mul(x, s.splat(LOG2_E)))
+/// A power of two on its way: a factor, the exponent, and its fraction or that one's power.
+#[derive(Clone, Copy)]
+pub struct Power<S: Simd> {
+    factor: S::F32,
+    exponent: S::F32,
+    fraction: S::F32,
 }
 
-/// `1 / (1 + 2^x)`.
-#[inline(always)]
-fn below_one<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let (small, x) = (s.splat(SMALL), s.add(x, s.splat(-64.0)));
-    let power = s.scale(horner(s, s.fraction(x), POWER), x);
-    s.mul(s.about_recip(s.add(power, small)), small)
+impl<S: Simd> Power<S> {
+    #[inline(always)]
+    fn new(s: S, factor: S::F32, exponent: S::F32) -> Self {
+        let fraction = s.fraction(exponent);
+        Power {
+            factor,
+            exponent,
+            fraction,
+        }
+    }
+
+    #[inline(always)]
+    fn raised(self, s: S) -> Self {
+        let fraction = horner(s, self.fraction, POWER);
+        Power { fraction, ..self }
+    }
+
+    /// `2^exponent`, once raised.
+    #[inline(always)]
+    fn value(self, s: S) -> S::F32 {
+        s.scale(self.fraction, self.exponent)
+    }
+
+    /// `factor / (1 + 2^(exponent + 64))`, once raised.
+    #[inline(always)]
+    fn below_one(self, s: S) -> S::F32 {
+        let small = s.splat(SMALL);
+        let below = s.about_recip(s.add(self.value(s), small));
+        s.mul(self.factor, s.mul(below, small))
+    }
 }
 
-/// `1 / (1 + e^−x)`.
+/// 12.8 times `2^x` for an `x` below 124.
 #[inline(always)]
-pub fn sigmoid<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let x = s.max(s.splat(-120.0), x);
-    below_one(s, s.mul(x, s.splat(-LOG2_E)))
+pub fn in_proportion_to_exp2<S: Simd>(s: S, x: S::F32, fraction: S::F32) -> S::F32 {
+    s.scale(monic(s, fraction, MONIC_POWER), x)
 }
 
-/// `x·sigmoid(x)`.
-#[inline(always)]
-pub fn silu<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let x = s.max(s.splat(-120.0), x);
-    s.mul(x, below_one(s, s.mul(x, s.splat(-LOG2_E))))
+/// The parts of functions whose second part is a power of two.
+macro_rules! powers {
+    ($($(#[$doc:meta])* $name:ident: |$s:ident, $x:ident| $first:expr, $third:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name;
+
+        impl Parts for $name {
+            type First<S: Simd> = Power<S>;
+            type Second<S: Simd> = Power<S>;
+            #[inline(always)]
+            fn first<S: Simd>($s: S, $x: S::F32) -> Power<S> {
+                let (factor, exponent) = $first;
+                Power::new($s, factor, exponent)
+            }
+            #[inline(always)]
+            fn second<S: Simd>(s: S, first: Power<S>) -> Power<S> {
+                first.raised(s)
+            }
+            #[inline(always)]
+            fn third<S: Simd>(s: S, second: Power<S>) -> S::F32 {
+                second.$third(s)
+            }
+        }
+    )*};
 }
 
-/// `x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2`.
-#[inline(always)]
-pub fn gelu_tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    /// −2·√(2/π)·log2 e.
-    const LINEAR: f32 = -2.302_208_2;
-    const CUBIC: f32 = LINEAR * 0.044_715;
-    let x = s.max(s.splat(-12.0), x);
-    let slope = s.fma(s.mul(x, x), s.splat(CUBIC), s.splat(LINEAR));
-    s.mul(x, below_one(s, s.mul(x, slope)))
+powers! {
+    /// `e^x`.
+    Exp: |s, x| {
+        // An infinity has no fraction.
+        let x = s.min(s.splat(100.0), x);
+        (x, s.mul(x, s.splat(LOG2_E)))
+    }, value;
+    /// `1 / (1 + e^−x)`.
+    Sigmoid: |s, x| {
+        let x = s.max(s.splat(-120.0), x);
+        (s.splat(1.0), s.fma(x, s.splat(-LOG2_E), s.splat(-64.0)))
+    }, below_one;
+    /// `x·sigmoid(x)`.
+    Silu: |s, x| {
+        let x = s.max(s.splat(-120.0), x);
+        (x, s.fma(x, s.splat(-LOG2_E), s.splat(-64.0)))
+    }, below_one;
+    /// `x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2`.
+    GeluTanh: |s, x| {
+        /// −2·√(2/π)·log2 e.
+        const LINEAR: f32 = -2.302_208_2;
+        const CUBIC: f32 = LINEAR * 0.044_715;
+        let x = s.max(s.splat(-12.0), x);
+        let slope = s.fma(s.mul(x, x), s.splat(CUBIC), s.splat(LINEAR));
+        (x, s.fma(x, slope, s.splat(-64.0)))
+    }, below_one;
 }
 
 /// `x·Φ(x)`, as [`super::gelu`] computes it.
-#[inline(always)]
-pub fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let size = s.min_size(x, s.splat(16.0));
-    let x2 = s.mul(s.mul(size, s.splat(-0.5 * LOG2_E)), size);
-    let power = s.mul(size, horner(s, s.fraction(x2), POWER));
-    let quotient = s.mul(
-        horner(s, size, TAIL),
-        s.about_recip(horner(s, size, TAIL_BELOW)),
-    );
-    let tail = s.scale(s.mul(power, quotient), x2);
-    s.sub(s.max(s.splat(-0.0), x), tail)
+#[derive(Clone, Copy, Debug)]
+pub struct Gelu;
+
+impl Parts for Gelu {
+    /// The operand, and the power of its square, times its size.
+    type First<S: Simd> = (S::F32, Power<S>);
+    /// The operand, that with the dividend of the tail, and the divisor.
+    type Second<S: Simd> = (S::F32, Power<S>, S::F32);
+
+    #[inline(always)]
+    fn first<S: Simd>(s: S, x: S::F32) -> Self::First<S> {
+        let size = s.min_size(x, s.splat(16.0));
+        let square = s.mul(s.mul(size, s.splat(-0.5 * LOG2_E)), size);
+        (x, Power::new(s, size, square))
+    }
+
+    #[inline(always)]
+    fn second<S: Simd>(s: S, (x, power): Self::First<S>) -> Self::Second<S> {
+        let size = power.factor;
+        let divisor = horner(s, size, TAIL_BELOW);
+        let dividend = s.mul(size, horner(s, size, TAIL));
+        let power = power.raised(s);
+        let fraction = s.mul(power.fraction, dividend);
+        (x, Power { fraction, ..power }, divisor)
+    }
+
+    #[inline(always)]
+    fn third<S: Simd>(s: S, (x, power, divisor): Self::Second<S>) -> S::F32 {
+        let fraction = s.mul(power.fraction, s.about_recip(divisor));
+        let tail = Power { fraction, ..power }.value(s);
+        s.sub(s.max(s.splat(-0.0), x), tail)
+    }
 }

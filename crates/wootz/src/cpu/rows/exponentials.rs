@@ -1,9 +1,9 @@
 //! Sums of exponentials that cannot overflow.
 
-use super::{TILE, fold, inlined, maximum};
+use super::{TILE, fold, fold_on, inlined, map, maximum, prefetch};
 use crate::cpu::{
-    math::{exp, exp2_near, rough},
-    simd::{Float, Simd, Twice, prefetch_read},
+    math::{exp, in_proportion_to_exp2, rough},
+    simd::{Float, Simd, Twice},
 };
 use std::f32::consts::LOG2_E;
 
@@ -133,96 +133,201 @@ impl Exponentials {
 /// Up to this size a row's maximum in units of ln 2 is off by less than a tenth.
 const NEAR: f32 = 1_048_576.0;
 
-/// Writes what is in proportion to `exp(x)` of a row, for its maximum near 1, and returns the sum.
-/// Meanwhile asks for as much memory from `next` on, where the next row may be: nothing else would
-/// while this computes.
-///
-/// Vectors of `out` are in the order in which [`Twice`] holds elements of `T`.
-#[inline(always)]
-pub(crate) fn exponentials_into<S: Simd, T: Float>(
-    s: S,
-    row: &[T],
+/// What is in proportion to `exp(x)` of a row, for its maximum near 1, and the sum of that.
+#[derive(Clone, Copy)]
+pub(crate) struct Powers<S: Simd> {
     max: f32,
-    out: &mut [f32],
-    next: *const T,
-) -> f64 {
-    let s = Twice(s);
-    if max.abs() <= NEAR {
-        // Powers of two: one rounding on the way to the exponent, and one factor for all of the row
-        // from the rounding here, which the sum has too.
-        let (unit, shift) = (s.splat(LOG2_E), s.splat(-LOG2_E * max));
-        let power = inlined(
-            #[inline(always)]
-            |x| match T::COARSE {
-                true => rough::exp2(s, s.fma(x, unit, shift)),
-                false => exp2_near(s, s.fma(x, unit, shift)),
-            },
-        );
-        return row_into(s, row, out, next, power);
-    }
-    let at = s.splat(max);
-    let power = inlined(
-        #[inline(always)]
-        |x| exp(s, s.sub(x, at)),
-    );
-    row_into(s, row, out, next, power)
+    sums: [<Twice<S> as Simd>::F32; 2],
+    total: f64,
 }
 
-#[inline(always)]
-fn row_into<S: Simd, T: Float>(
-    s: S,
-    row: &[T],
-    out: &mut [f32],
-    next: *const T,
-    power: impl Fn(S::F32) -> S::F32 + Copy,
-) -> f64 {
-    let mut sum = 0.0;
-    for (i, (x, out)) in row.chunks(TILE).zip(out.chunks_mut(TILE)).enumerate() {
-        let next = next.wrapping_add(i * TILE);
-        sum += f64::from(tile_into(s, x, out, next, power));
+impl<S: Simd> Powers<S> {
+    /// Of no elements yet of a row with this maximum.
+    #[inline(always)]
+    pub(crate) fn new(s: S, max: f32) -> Powers<S> {
+        let sums = [Twice(s).splat(0.0); 2];
+        let total = 0.0;
+        Powers { max, sums, total }
     }
-    sum
-}
 
-#[inline(always)]
-fn tile_into<S: Simd, T: Float>(
-    s: S,
-    x: &[T],
-    out: &mut [f32],
-    next: *const T,
-    power: impl Fn(S::F32) -> S::F32 + Copy,
-) -> f32 {
-    let mut sums = [s.splat(0.0); 2];
-    let (blocks, mut outs) = (
-        x.chunks_exact(2 * S::LANES),
-        out.chunks_exact_mut(2 * S::LANES),
-    );
-    let rest = blocks.remainder();
-    for (i, (x, out)) in blocks.zip(&mut outs).enumerate() {
-        let next = next.wrapping_add(2 * i * S::LANES);
-        for (k, sum) in sums.iter_mut().enumerate() {
-            for half in [0, S::LANES / 2] {
-                prefetch_read(next.wrapping_add(k * S::LANES + half));
+    /// Adds elements, and writes their powers to `out`, whose vectors are in the order in which
+    /// [`Twice`] holds elements of `T`.
+    #[inline(always)]
+    fn add<T: Float, const NEAR: bool, const BYPASS: bool>(
+        &mut self,
+        s: S,
+        x: &[T],
+        out: &mut [f32],
+    ) {
+        let (s, lanes) = (Twice(s), Twice::<S>::LANES);
+        let whole = x.len() - x.len() % lanes;
+        for i in (0..whole).step_by(lanes) {
+            if BYPASS {
+                prefetch(x.as_ptr().wrapping_add(x.len() + i), lanes);
             }
-            let power = power(T::load(s, &x[k * S::LANES..]));
-            s.store(&mut out[k * S::LANES..], power);
-            *sum = s.add(*sum, power);
+            let y = power::<_, T, NEAR>(s, T::load(s, &x[i..i + lanes]), self.max);
+            s.store(&mut out[i..i + lanes], y);
+            self.sums[0] = s.add(self.sums[0], y);
+        }
+        if whole < x.len() {
+            let x = T::load_first(s, &x[whole..], f32::NEG_INFINITY);
+            let y = power::<_, T, NEAR>(s, x, self.max);
+            s.store_first(&mut out[whole..], y);
+            self.sums[0] = s.add(self.sums[0], y);
         }
     }
-    let (vectors, mut outs) = (
-        rest.chunks_exact(S::LANES),
-        outs.into_remainder().chunks_exact_mut(S::LANES),
-    );
-    let last = vectors.remainder();
-    for (x, out) in vectors.zip(&mut outs) {
-        let power = power(T::load(s, x));
-        s.store(out, power);
-        sums[0] = s.add(sums[0], power);
+
+    /// Ends a tile.
+    #[inline(always)]
+    pub(crate) fn settle(&mut self, s: S) {
+        let s = Twice(s);
+        self.total += f64::from(s.sum(s.add(self.sums[0], self.sums[1])));
+        self.sums = [s.splat(0.0); 2];
     }
-    if !last.is_empty() {
-        let power = power(T::load_first(s, last, f32::NEG_INFINITY));
-        s.store_first(outs.into_remainder(), power);
-        sums[1] = s.add(sums[1], power);
+
+    /// The sum over all tiles.
+    pub(crate) fn total(&self) -> f64 {
+        self.total
     }
-    s.sum(s.add(sums[0], sums[1]))
+}
+
+/// What the stages of a softmax have to do in turn, all at the same place of three rows; of a row
+/// that is not there, nothing.
+pub(crate) struct Turn<'a, T> {
+    /// To be seen for its largest element.
+    pub(crate) ahead: &'a [T],
+    /// To be made powers, which are written.
+    pub(crate) x: &'a [T],
+    pub(crate) powers: &'a mut [f32],
+    /// Powers to be scaled, and their results.
+    pub(crate) kept: &'a [f32],
+    pub(crate) scale: f32,
+    pub(crate) out: &'a mut [T],
+    /// Whether results are written around the caches.
+    pub(crate) bypass: bool,
+}
+
+impl<T> Default for Turn<'_, T> {
+    fn default() -> Self {
+        Turn {
+            ahead: &[],
+            x: &[],
+            powers: &mut [],
+            kept: &[],
+            scale: 0.0,
+            out: &mut [],
+            bypass: false,
+        }
+    }
+}
+
+impl<T: Float> Turn<'_, T> {
+    /// Does them.
+    #[inline(always)]
+    pub(crate) fn take<S: Simd>(
+        self,
+        s: S,
+        seen: &mut [<Twice<S> as Simd>::F32; 2],
+        powers: &mut Powers<S>,
+    ) {
+        match (powers.max.abs() <= NEAR, self.bypass) {
+            (true, false) => self.take_as::<S, true, false>(s, seen, powers),
+            (true, true) => self.take_as::<S, true, true>(s, seen, powers),
+            (false, false) => self.take_as::<S, false, false>(s, seen, powers),
+            (false, true) => self.take_as::<S, false, true>(s, seen, powers),
+        }
+    }
+
+    #[inline(always)]
+    fn take_as<S: Simd, const NEAR: bool, const BYPASS: bool>(
+        self,
+        s: S,
+        seen: &mut [<Twice<S> as Simd>::F32; 2],
+        powers: &mut Powers<S>,
+    ) {
+        let (one, two, lanes) = (Twice(s), Twice(Twice(s)), Twice::<S>::LANES);
+        let scale = one.splat(self.scale);
+        let most = self.ahead.len().min(self.x.len()).min(self.out.len());
+        assert!(most <= self.powers.len() && most <= self.kept.len());
+        let all = most - most % (2 * lanes);
+        let begun = inlined(
+            #[inline(always)]
+            |i: usize| {
+                // SAFETY: `i + 2 * lanes` is at most `all`, and that at most the length.
+                let x = unsafe { self.x.get_unchecked(i..i + 2 * lanes) };
+                let x = (T::load(one, x), T::load(one, &x[lanes..]));
+                begin::<_, NEAR>(two, x, powers.max)
+            },
+        );
+        let mut next = match all {
+            0 => (two.splat(0.0), two.splat(0.0)),
+            _ => begun(0),
+        };
+        for i in (0..all).step_by(2 * lanes) {
+            let part = i..i + 2 * lanes;
+            // SAFETY: `i + 2 * lanes` is at most `all`, and that each slice's length.
+            let (ahead, to, kept, out) = unsafe {
+                (
+                    self.ahead.get_unchecked(part.clone()),
+                    self.powers.get_unchecked_mut(part.clone()),
+                    self.kept.get_unchecked(part.clone()),
+                    self.out.get_unchecked_mut(part),
+                )
+            };
+            let y = end::<_, T, NEAR>(two, next);
+            next = begun((i + 2 * lanes).min(all - 2 * lanes));
+            for (k, y) in [y.0, y.1].into_iter().enumerate() {
+                let at = k * lanes;
+                seen[k] = one.max(T::load(one, &ahead[at..]), seen[k]);
+                let result = one.mul(one.load(&kept[at..]), scale);
+                if BYPASS {
+                    T::bypass(one, &mut out[at..], result);
+                } else {
+                    T::store(one, &mut out[at..], result);
+                }
+                one.store(&mut to[at..], y);
+                powers.sums[k] = one.add(powers.sums[k], y);
+            }
+        }
+        let step = inlined(
+            #[inline(always)]
+            |a, x| one.max(x, a),
+        );
+        fold_on(one, &self.ahead[all..], f32::NEG_INFINITY, seen, step);
+        powers.add::<T, NEAR, BYPASS>(s, &self.x[all..], &mut self.powers[all..]);
+        let times = inlined(
+            #[inline(always)]
+            |[x]: [_; 1]| one.mul(x, scale),
+        );
+        let rest = &mut self.out[all..];
+        map(one, [&self.kept[all..]], rest, BYPASS, times);
+    }
+}
+
+/// The first part of a power, which another vector's second part need not wait for: the exponent
+/// and its fraction.
+#[inline(always)]
+fn begin<S: Simd, const NEAR: bool>(s: S, x: S::F32, max: f32) -> (S::F32, S::F32) {
+    if !NEAR {
+        let depth = s.sub(x, s.splat(max));
+        return (depth, depth);
+    }
+    // Powers of two: one rounding on the way to the exponent, and one factor for all of the row
+    // from the rounding here, which the sum has too.
+    let exponent = s.fma(x, s.splat(LOG2_E), s.splat(-LOG2_E * max));
+    (exponent, s.fraction(exponent))
+}
+
+#[inline(always)]
+fn end<S: Simd, T: Float, const NEAR: bool>(s: S, (exponent, part): (S::F32, S::F32)) -> S::F32 {
+    match (NEAR, T::COARSE) {
+        (false, _) => exp(s, exponent),
+        (_, true) => rough::in_proportion_to_exp2(s, exponent, part),
+        (_, false) => in_proportion_to_exp2(s, exponent, part),
+    }
+}
+
+#[inline(always)]
+fn power<S: Simd, T: Float, const NEAR: bool>(s: S, x: S::F32, max: f32) -> S::F32 {
+    end::<S, T, NEAR>(s, begin::<S, NEAR>(s, x, max))
 }

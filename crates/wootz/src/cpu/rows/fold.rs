@@ -1,6 +1,9 @@
 //! Folds and maps over elements that lie one after another.
 
-use crate::cpu::simd::{Float, Simd, Twice, bypass_done, prefetch_read};
+use crate::cpu::{
+    math::rough::Parts,
+    simd::{Float, Simd, Twice, prefetch_read},
+};
 
 /// Accumulators that a fold keeps, so that steps need not wait for each other.
 pub(crate) const ACCUMULATORS: usize = 4;
@@ -23,19 +26,24 @@ pub(crate) fn fold<S: Simd, T: Float, A: Copy>(
     step: impl Fn(A, S::F32) -> A,
     join: impl Fn(A, A) -> A,
 ) -> A {
-    fold_with(s, x, fill, [start; ACCUMULATORS], step, join)
+    let mut accs = [start; ACCUMULATORS];
+    fold_on(s, x, fill, &mut accs, step);
+    joined(accs, join)
 }
 
-/// As [`fold`], with these accumulators.
+/// A part of a fold: the elements, the accumulators, what stands in for lanes that the last vector
+/// lacks, and the step.
+pub(crate) type Fold<'a, T, A, const N: usize, F> = (&'a [T], &'a mut [A; N], f32, F);
+
+/// Goes on with a fold whose accumulators are `accs`.
 #[inline(always)]
-pub(crate) fn fold_with<S: Simd, T: Float, A: Copy, const N: usize>(
+pub(crate) fn fold_on<S: Simd, T: Float, A: Copy, const N: usize>(
     s: S,
     x: &[T],
     fill: f32,
-    mut accs: [A; N],
+    accs: &mut [A; N],
     step: impl Fn(A, S::F32) -> A,
-    join: impl Fn(A, A) -> A,
-) -> A {
+) {
     let blocks = x.chunks_exact(N * S::LANES);
     let rest = blocks.remainder();
     for block in blocks {
@@ -48,6 +56,11 @@ pub(crate) fn fold_with<S: Simd, T: Float, A: Copy, const N: usize>(
             *acc = step(*acc, T::load_first(s, &rest[k * S::LANES..], fill));
         }
     }
+}
+
+/// The accumulators of a fold as one; their number is a power of two.
+#[inline(always)]
+pub(crate) fn joined<A: Copy, const N: usize>(mut accs: [A; N], join: impl Fn(A, A) -> A) -> A {
     let mut left = N;
     while left > 1 {
         left /= 2;
@@ -58,11 +71,8 @@ pub(crate) fn fold_with<S: Simd, T: Float, A: Copy, const N: usize>(
     accs[0]
 }
 
-/// Longest row that is still in a cache when the next one begins.
-const ROW: usize = 1 << 14;
-
-/// Writes `f` of the elements of each of `x` at each place; with `bypass` around the caches, and
-/// asking for the row that may lie behind the first of `x`, if that is a row.
+/// Writes `f` of the elements of each of `x` at each place; with `bypass` around the caches, which
+/// wants [`bypass_done`](crate::cpu::simd::bypass_done) after the last call.
 ///
 /// # Panics
 /// If one of `x` is shorter than `out`.
@@ -74,41 +84,141 @@ pub(crate) fn map<S: Simd, T: Float, U: Float, const N: usize>(
     bypass: bool,
     f: impl Fn([S::F32; N]) -> S::F32,
 ) {
+    let step = inlined(
+        #[inline(always)]
+        |(), _| (),
+    );
+    fold_and_map(s, (&[], &mut [()], 0.0, step), x, out, bypass, f);
+}
+
+/// Does as [`fold_on`] to `ahead` and as [`map`] to the rest, in turns: so the processor has both to
+/// do at a time.
+///
+/// # Panics
+/// If one of `x` is shorter than `out`.
+#[inline(always)]
+pub(crate) fn fold_and_map<S: Simd, T: Float, U: Float, A: Copy, const M: usize, const N: usize>(
+    s: S,
+    fold: Fold<'_, T, A, M, impl Fn(A, S::F32) -> A>,
+    x: [&[T]; N],
+    out: &mut [U],
+    bypass: bool,
+    f: impl Fn([S::F32; N]) -> S::F32,
+) {
+    // Two loops, so that neither asks which it is.
+    if bypass {
+        fold_and_map_to::<_, _, _, _, M, N, true>(s, fold, x, out, f);
+    } else {
+        fold_and_map_to::<_, _, _, _, M, N, false>(s, fold, x, out, f);
+    }
+}
+
+/// Asks for `n` elements from `next` on. Where results go around the caches, rows come from memory,
+/// and nothing else asks for the next one while this one is computed.
+#[inline(always)]
+pub(crate) fn prefetch<T>(next: *const T, n: usize) {
+    for i in (0..n).step_by(64 / size_of::<T>()) {
+        prefetch_read(next.wrapping_add(i));
+    }
+}
+
+#[inline(always)]
+fn fold_and_map_to<
+    S: Simd,
+    T: Float,
+    U: Float,
+    A: Copy,
+    const M: usize,
+    const N: usize,
+    const BYPASS: bool,
+>(
+    s: S,
+    (ahead, accs, fill, step): Fold<'_, T, A, M, impl Fn(A, S::F32) -> A>,
+    x: [&[T]; N],
+    out: &mut [U],
+    f: impl Fn([S::F32; N]) -> S::F32,
+) {
     let n = out.len();
-    let next = (bypass && n <= ROW).then(|| x[0].as_ptr().wrapping_add(n));
     for x in &x {
         assert!(x.len() >= n);
     }
-    let whole = n - n % S::LANES;
-    let mut vectors = [s.splat(0.0); N];
-    for i in (0..whole).step_by(S::LANES) {
-        for (vector, x) in vectors.iter_mut().zip(&x) {
-            // SAFETY: `i + LANES` is at most `whole`, and that at most every slice's length.
-            *vector = T::load(s, unsafe { x.get_unchecked(i..i + S::LANES) });
-        }
-        if let Some(next) = next {
-            for line in (0..S::LANES).step_by(64 / size_of::<T>()) {
-                prefetch_read(next.wrapping_add(i + line));
+    let mut each = inlined(
+        #[inline(always)]
+        |i: usize| {
+            let mut vectors = [s.splat(0.0); N];
+            for (vector, x) in vectors.iter_mut().zip(&x) {
+                // SAFETY: below, `i + LANES` is at most `n`, and that every slice's length.
+                *vector = T::load(s, unsafe { x.get_unchecked(i..i + S::LANES) });
             }
-        }
-        let y = f(vectors);
-        // SAFETY: as above.
-        let out = unsafe { out.get_unchecked_mut(i..i + S::LANES) };
-        if bypass {
-            U::bypass(s, out, y);
-        } else {
-            U::store(s, out, y);
+            // SAFETY: as above.
+            let out = unsafe { out.get_unchecked_mut(i..i + S::LANES) };
+            if BYPASS {
+                prefetch(x[0].as_ptr().wrapping_add(n + i), S::LANES);
+                U::bypass(s, out, f(vectors));
+            } else {
+                U::store(s, out, f(vectors));
+            }
+        },
+    );
+    let (whole, both) = (n - n % S::LANES, n.min(ahead.len()));
+    let both = both - both % (M * S::LANES);
+    for start in (0..both).step_by(M * S::LANES) {
+        for (k, acc) in accs.iter_mut().enumerate() {
+            let i = start + k * S::LANES;
+            // SAFETY: `i + LANES` is at most `both`, and that the length of `ahead`.
+            *acc = step(
+                *acc,
+                T::load(s, unsafe { ahead.get_unchecked(i..i + S::LANES) }),
+            );
+            each(i);
         }
     }
+    for i in (both..whole).step_by(S::LANES) {
+        each(i);
+    }
     if whole < n {
+        let mut vectors = [s.splat(0.0); N];
         for (vector, x) in vectors.iter_mut().zip(&x) {
             *vector = T::load_first(s, &x[whole..n], 0.0);
         }
         U::store_first(s, &mut out[whole..], f(vectors));
     }
-    if bypass {
-        bypass_done();
+    fold_on(s, &ahead[both..], fill, accs, step);
+}
+
+/// As [`map`], of a function in parts.
+#[inline(always)]
+pub(crate) fn map_parts<S: Simd, T: Float, P: Parts>(s: S, x: &[T], out: &mut [T], bypass: bool) {
+    let n = x.len().min(out.len());
+    let parts = n / S::LANES;
+    let (x, out) = (&x[..n], &mut out[..n]);
+    // Three vectors at different parts, and one that is done.
+    let begin = inlined(
+        #[inline(always)]
+        |i: usize| P::first(s, T::load(s, &x[i * S::LANES..(i + 1) * S::LANES])),
+    );
+    let rest = parts.saturating_sub(3) * S::LANES;
+    if parts > 3 {
+        let mut done = P::whole(s, T::load(s, x));
+        let mut second = P::second(s, begin(1));
+        let mut first = begin(2);
+        for i in 3..parts {
+            let out = &mut out[(i - 3) * S::LANES..(i - 2) * S::LANES];
+            if bypass {
+                T::bypass(s, out, done);
+            } else {
+                T::store(s, out, done);
+            }
+            done = P::third(s, second);
+            second = P::second(s, first);
+            first = begin(i);
+        }
     }
+    let whole = inlined(
+        #[inline(always)]
+        |[x]: [_; 1]| P::whole(s, x),
+    );
+    map(s, [&x[rest..]], &mut out[rest..], bypass, whole);
 }
 
 /// Lanes of [`fold_wide`]: a multiple of every level's.
@@ -169,23 +279,23 @@ pub(crate) fn sum<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
     in_f64(x, |a, x| a + x)
 }
 
-/// The sum of the squares of a tile.
+/// The sum of the squares of a tile, from the accumulators of a fold with [`Twice`].
 #[inline(always)]
-pub(crate) fn squares<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
+pub(crate) fn sum_of_squares<S: Simd, T: Float>(
+    s: S,
+    squares: [<Twice<S> as Simd>::F32; ACCUMULATORS],
+    tile: &[T],
+) -> f64 {
     let s = Twice(s);
-    let step = inlined(
-        #[inline(always)]
-        |a, x| s.fma(x, x, a),
-    );
     let join = inlined(
         #[inline(always)]
         |a, b| s.add(a, b),
     );
-    let total = s.sum(fold(s, x, 0.0, s.splat(0.0), step, join));
+    let total = s.sum(joined(squares, join));
     if usable_sum_of_squares(total) {
         return f64::from(total);
     }
-    in_f64(x, |a, x| x.mul_add(x, a))
+    in_f64(tile, |a, x| x.mul_add(x, a))
 }
 
 /// Whether no square that matters to this sum of at most a tile's squares can have left the
@@ -216,14 +326,13 @@ pub(crate) fn maximum<S: Simd, T: Float>(s: S, x: &[T]) -> f32 {
     }
 }
 
-/// The largest element; NaN is passed over, and −∞ when there is nothing else.
+/// The largest lane of the accumulators of a fold with [`Twice`].
 #[inline(always)]
-pub(crate) fn largest<S: Simd, T: Float>(s: S, x: &[T]) -> f32 {
+pub(crate) fn largest<S: Simd, const N: usize>(s: S, seen: [<Twice<S> as Simd>::F32; N]) -> f32 {
     let s = Twice(s);
-    let least = f32::NEG_INFINITY;
-    let step = inlined(
+    let join = inlined(
         #[inline(always)]
-        |a, x| s.max(x, a),
+        |a, b| s.max(b, a),
     );
-    s.max_lane(fold(s, x, least, s.splat(least), step, step))
+    s.max_lane(joined(seen, join))
 }

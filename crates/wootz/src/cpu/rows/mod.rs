@@ -11,15 +11,17 @@ mod exponentials;
 mod fold;
 mod moments;
 mod source;
+mod stagger;
 
 pub(crate) use axes::Axes;
-pub(crate) use exponentials::{Exponentials, exponentials_into};
+pub(crate) use exponentials::{Exponentials, Powers, Turn};
 pub(crate) use fold::{
-    ACCUMULATORS, fold, fold_wide, fold_with, in_f64, inlined, largest, map, maximum, squares, sum,
-    usable_sum_of_squares,
+    ACCUMULATORS, Fold, fold, fold_and_map, fold_on, fold_wide, in_f64, inlined, joined, largest,
+    map, map_parts, maximum, prefetch, sum, sum_of_squares, usable_sum_of_squares,
 };
-pub(crate) use moments::Moments;
-pub(crate) use source::{Narrow, Source, Working, write_floats};
+pub(crate) use moments::{Deviations, Moments};
+pub(crate) use source::{Narrow, Rows, Source, Working, write_floats};
+pub(crate) use stagger::{PLACES, lag, tiles};
 
 /// Elements that are folded in `f32` before their result is joined to others in `f64`.
 pub(crate) const TILE: usize = 4096;

@@ -1,6 +1,6 @@
 //! Mean and squared deviations, mostly by one look at each tile.
 
-use super::{TILE, fold_with, in_f64, inlined, sum, usable_sum_of_squares};
+use super::{TILE, fold_on, in_f64, inlined, joined, sum, usable_sum_of_squares};
 use crate::cpu::simd::{Float, Simd, Twice};
 
 /// Elements at a tile's head that give a pivot.
@@ -8,6 +8,92 @@ const HEAD: usize = 64;
 
 /// The largest share of the sum of squares that a shift may take away: it costs no more digits.
 const FAR: f64 = 0.125;
+
+/// Sums of a tile's deviations from a pivot, the mean of the tile's head, and of their squares.
+#[derive(Clone, Copy)]
+pub(crate) struct Deviations<S: Simd> {
+    /// Adding it changes nothing.
+    pub(crate) pivot: f32,
+    pub(crate) sums: [Sums<S>; 2],
+}
+
+type Lanes<S> = <Twice<S> as Simd>::F32;
+
+/// Two accumulators.
+pub(crate) type Sums<S> = (Lanes<S>, Lanes<S>);
+
+impl<S: Simd> Deviations<S> {
+    /// Of nothing yet of a tile that begins so.
+    #[inline(always)]
+    pub(crate) fn new<T: Float>(s: S, tile: &[T]) -> Deviations<S> {
+        let head = &tile[..tile.len().min(HEAD)];
+        if head.is_empty() {
+            return Deviations::from_pivot(s, 0.0);
+        }
+        Deviations::from_pivot(s, (sum(s, head) / head.len() as f64) as f32)
+    }
+
+    #[inline(always)]
+    fn from_pivot(s: S, pivot: f32) -> Deviations<S> {
+        let zero = Twice(s).splat(0.0);
+        let sums = [(zero, zero); 2];
+        Deviations { pivot, sums }
+    }
+
+    /// The step of a fold that adds an element to [`Deviations::sums`].
+    #[inline(always)]
+    pub(crate) fn step(&self, s: S) -> impl Fn(Sums<S>, Lanes<S>) -> Sums<S> + use<S> {
+        let s = Twice(s);
+        let at = s.splat(self.pivot);
+        inlined(
+            #[inline(always)]
+            move |(first, second), x| {
+                let deviation = s.sub(x, at);
+                (s.add(first, deviation), s.fma(deviation, deviation, second))
+            },
+        )
+    }
+
+    /// Adds a part of the tile.
+    #[inline(always)]
+    fn add<T: Float>(&mut self, s: S, x: &[T]) {
+        let step = self.step(s);
+        fold_on(Twice(s), x, self.pivot, &mut self.sums, step);
+    }
+
+    /// The moments of a tile, all of whose parts were added: the deviations shifted to the mean
+    /// itself. Where the head was far off they are taken once more from there, as the shift would
+    /// cost digits.
+    #[inline(always)]
+    pub(crate) fn settle<T: Float>(mut self, s: S, tile: &[T]) -> Moments {
+        let count = tile.len() as f64;
+        let join = inlined(
+            #[inline(always)]
+            |(a, b), (c, d)| (Twice(s).add(a, c), Twice(s).add(b, d)),
+        );
+        loop {
+            let pivot = self.pivot;
+            let (first, second) = joined(self.sums, join);
+            let (first, second) = (f64::from(Twice(s).sum(first)), Twice(s).sum(second));
+            if !usable_sum_of_squares(second) {
+                let mean = in_f64(tile, |a, x| a + x) / count;
+                let squares = in_f64(tile, |a, x| (x - mean).mul_add(x - mean, a));
+                return Moments {
+                    count,
+                    mean,
+                    squares,
+                };
+            }
+            let shift = first / count;
+            let next = (f64::from(pivot) + shift) as f32;
+            if next == pivot || shift * first <= f64::from(second) * FAR {
+                return Moments::from_pivot(count, pivot, first, second.into());
+            }
+            self = Deviations::from_pivot(s, next);
+            self.add(s, tile);
+        }
+    }
+}
 
 /// What is known of some values' distribution.
 #[repr(C)]
@@ -42,47 +128,12 @@ impl Moments {
         all
     }
 
-    /// Of a tile. Deviations are taken from a pivot, the mean of the tile's head, and then shifted
-    /// to the mean itself; where the head was far off, once more from there, as the shift would
-    /// cost digits.
+    /// Of a tile.
     #[inline(always)]
     pub(crate) fn of_tile<S: Simd, T: Float>(s: S, x: &[T]) -> Moments {
-        let count = x.len() as f64;
-        let head = &x[..x.len().min(HEAD)];
-        let mut pivot = (sum(s, head) / head.len() as f64) as f32;
-        let s = Twice(s);
-        let zero = s.splat(0.0);
-        let join = inlined(
-            #[inline(always)]
-            |(a, b), (c, d)| (s.add(a, c), s.add(b, d)),
-        );
-        loop {
-            let at = s.splat(pivot);
-            let step = inlined(
-                #[inline(always)]
-                |(first, second), x| {
-                    let deviation = s.sub(x, at);
-                    (s.add(first, deviation), s.fma(deviation, deviation, second))
-                },
-            );
-            let (first, second) = fold_with(s, x, pivot, [(zero, zero); 2], step, join);
-            let (first, second) = (f64::from(s.sum(first)), s.sum(second));
-            if !usable_sum_of_squares(second) {
-                let mean = in_f64(x, |a, x| a + x) / count;
-                let squares = in_f64(x, |a, x| (x - mean).mul_add(x - mean, a));
-                return Moments {
-                    count,
-                    mean,
-                    squares,
-                };
-            }
-            let shift = first / count;
-            let next = (f64::from(pivot) + shift) as f32;
-            if next == pivot || shift * first <= f64::from(second) * FAR {
-                return Moments::from_pivot(count, pivot, first, second.into());
-            }
-            pivot = next;
-        }
+        let mut deviations = Deviations::new(s, x);
+        deviations.add(s, x);
+        deviations.settle(s, x)
     }
 
     /// From the sums of deviations from `pivot` and of their squares.

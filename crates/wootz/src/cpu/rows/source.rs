@@ -127,6 +127,40 @@ impl<T: Float> Job for Narrow<'_, T> {
     }
 }
 
+/// Rows of an input, each of which lies together.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T> {
+    base: *const T,
+    outer: &'a Axes,
+    first: usize,
+    length: usize,
+}
+
+impl<'a, T> Rows<'a, T> {
+    /// Rows from `first` on, of those that `outer` places.
+    ///
+    /// # Safety
+    /// Every row of `outer` that is asked for is readable, and nobody writes it meanwhile.
+    pub(crate) unsafe fn new(base: *const T, outer: &'a Axes, first: usize, length: usize) -> Self {
+        Rows {
+            base,
+            outer,
+            first,
+            length,
+        }
+    }
+
+    /// One of the rows.
+    #[inline(always)]
+    pub(crate) fn row(&self, row: usize) -> &'a [T] {
+        let from = self
+            .base
+            .wrapping_offset(self.outer.offset(self.first + row));
+        // SAFETY: promised to `new`.
+        unsafe { std::slice::from_raw_parts(from, self.length) }
+    }
+}
+
 /// Where elements of some type lie.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {

@@ -40,8 +40,9 @@ fn first(n: usize) -> __mmask16 {
     ((1u32 << n.min(LANES)) - 1) as __mmask16
 }
 
-/// Rounds each lane to bf16, to nearest even; a NaN becomes a quiet one.
-#[inline]
+/// Rounds each lane to bf16, to nearest even; a NaN becomes a quiet one. Rare, so out of line.
+#[cold]
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn round_bf16(a: __m512) -> __m256i {
     let x = _mm512_castps_si512(a);
@@ -60,15 +61,15 @@ fn round_bf16(a: __m512) -> __m256i {
     _mm512_castsi512_si256(_mm512_permutexvar_epi16(odd_words, kept))
 }
 
-/// As [`round_bf16`], with the instruction that takes denormals for zeros where there are none.
+/// The machine's own rounding to bf16, which takes denormals for zeros.
+///
+/// # Safety
+/// The machine has `AVX512_BF16`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn narrow_bf16(token: Avx512, a: __m512) -> __m256i {
-    if !token.bf16 || _mm512_fpclass_ps_mask::<DENORMAL>(a) != 0 {
-        return round_bf16(a);
-    }
+unsafe fn convert_bf16(a: __m512) -> __m256i {
     let out: __m256i;
-    // SAFETY: the token says that the machine has the instruction, which touches no memory.
+    // SAFETY: the caller's promise; the instruction touches no memory.
     unsafe {
         std::arch::asm!(
             "vcvtneps2bf16 {out}, {a}",
@@ -80,17 +81,15 @@ fn narrow_bf16(token: Avx512, a: __m512) -> __m256i {
     out
 }
 
-/// As [`narrow_bf16`], of two vectors.
+/// As [`convert_bf16`], of two vectors, one behind the other.
+///
+/// # Safety
+/// As there.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn narrow_pair_bf16(token: Avx512, a: __m512, b: __m512) -> __m512i {
-    let denormal = _mm512_fpclass_ps_mask::<DENORMAL>(a) | _mm512_fpclass_ps_mask::<DENORMAL>(b);
-    if !token.bf16 || denormal != 0 {
-        let low = _mm512_castsi256_si512(round_bf16(a));
-        return zip_words(_mm512_inserti64x4::<1>(low, round_bf16(b)));
-    }
+unsafe fn convert_pair_bf16(a: __m512, b: __m512) -> __m512i {
     let out: __m512i;
-    // SAFETY: as in `narrow_bf16`.
+    // SAFETY: as in `convert_bf16`.
     unsafe {
         std::arch::asm!(
             "vcvtne2ps2bf16 {out}, {b}, {a}",
@@ -100,7 +99,44 @@ fn narrow_pair_bf16(token: Avx512, a: __m512, b: __m512) -> __m512i {
             options(pure, nomem, nostack, preserves_flags)
         );
     }
-    zip_words(out)
+    out
+}
+
+/// Rounds each lane to bf16, to nearest even. Always inlined, as the kernels' inner loops need.
+#[inline(always)]
+fn narrow_bf16(token: Avx512, a: __m512) -> __m256i {
+    // SAFETY: the token proves the level, and says whether there is the instruction.
+    unsafe {
+        if token.bf16 && _mm512_fpclass_ps_mask::<DENORMAL>(a) == 0 {
+            convert_bf16(a)
+        } else {
+            round_bf16(a)
+        }
+    }
+}
+
+/// As [`narrow_bf16`], of two vectors.
+#[inline(always)]
+fn narrow_pair_bf16(token: Avx512, a: __m512, b: __m512) -> __m512i {
+    // SAFETY: as in `narrow_bf16`.
+    unsafe {
+        let denormal =
+            _mm512_fpclass_ps_mask::<DENORMAL>(a) | _mm512_fpclass_ps_mask::<DENORMAL>(b);
+        if token.bf16 && denormal == 0 {
+            zip_words(convert_pair_bf16(a, b))
+        } else {
+            round_pair_bf16(a, b)
+        }
+    }
+}
+
+/// As [`round_bf16`], of two vectors: rare, so out of line.
+#[cold]
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn round_pair_bf16(a: __m512, b: __m512) -> __m512i {
+    let low = _mm512_castsi256_si512(round_bf16(a));
+    zip_words(_mm512_inserti64x4::<1>(low, round_bf16(b)))
 }
 
 /// The words of the lower half, each before one of the upper half.

@@ -1,0 +1,215 @@
+//! The CPU's kernels of rows.
+
+use super::{KEPT, Params, constants};
+use crate::cpu::{
+    math::exp,
+    rows::{Exponentials, PLACES, Powers, Rows, Turn, inlined, lag, largest, map, tiles},
+    simd::{Float, Job, Simd, Twice, bypass_done, bypasses, dispatch},
+};
+use std::ops::Range;
+use wootz_runtime::Call;
+
+/// Bytes that keep the exponentials of rows of so many elements until the last stage gets to them.
+pub(super) fn kept(length: usize) -> usize {
+    (rows_behind(length) + 1) * length * size_of::<f32>()
+}
+
+/// Rows that a stage is behind the one before, where a row and its exponentials share the cache.
+fn rows_behind(length: usize) -> usize {
+    lag(2 * length * size_of::<f32>())
+}
+
+/// # Safety
+/// As for [`wootz_runtime::NativeFn`], with a plan from [`super::plan`] over floats of `T`.
+pub(super) unsafe fn rows<T: Float>(call: &mut Call<'_>) {
+    let params: Params = *call.params();
+    let (length, per_unit) = (params.length as usize, params.per_unit as usize);
+    let log = params.log != 0;
+    let bypass = bypasses(params.outer.count() * length * size_of::<T>());
+    let first = call.units.start * per_unit;
+    let rows = params.outer.count().min(call.units.end * per_unit) - first;
+    // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
+    let (x, out) = unsafe {
+        let out = call.pointer::<T>(1).add(first * length);
+        (
+            Rows::new(call.pointer::<T>(0), &params.outer, first, length),
+            std::slice::from_raw_parts_mut(out, rows * length),
+        )
+    };
+    if !log && length <= KEPT {
+        return dispatch(Kept {
+            x,
+            out,
+            kept: bytemuck::cast_slice_mut(call.scratch),
+            rows,
+            length,
+            bypass,
+        });
+    }
+    for (row, out) in out.chunks_mut(length).enumerate() {
+        let x = x.row(row);
+        let all = dispatch(Measure(x));
+        dispatch(ScaleRow {
+            x,
+            out,
+            all,
+            log,
+            bypass,
+        });
+    }
+}
+
+/// Rows whose exponentials are kept until their sum is known.
+struct Kept<'a, T> {
+    x: Rows<'a, T>,
+    out: &'a mut [T],
+    kept: &'a mut [f32],
+    rows: usize,
+    length: usize,
+    bypass: bool,
+}
+
+impl<T: Float> Job for Kept<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if self.bypass {
+            self.in_turn(s);
+            return bypass_done();
+        }
+        let (rows, length) = (self.rows, self.length);
+        let lag = rows_behind(length);
+        let (mut maxima, mut scales) = ([0.0f32; PLACES], [0.0f32; PLACES]);
+        let mut outs = self.out.chunks_exact_mut(length);
+        for row in 0..rows + 2 * lag {
+            let before = (row + PLACES - lag) % PLACES;
+            let ahead = if row < rows { self.x.row(row) } else { &[] };
+            let (raises, ends) = ((lag..rows + lag).contains(&row), row >= 2 * lag);
+            let x = if raises { self.x.row(row - lag) } else { &[] };
+            let out = if ends { outs.next() } else { None };
+            let out = out.unwrap_or_default();
+            let (powers, kept) =
+                kept_rows(self.kept, length, row % (lag + 1), (row + 1) % (lag + 1));
+            let mut seen = [Twice(s).splat(f32::NEG_INFINITY); 2];
+            let mut sum = Powers::new(s, maxima[before]);
+            for tile in tiles(length) {
+                let turn = Turn {
+                    ahead: part(ahead, &tile),
+                    x: part(x, &tile),
+                    powers: &mut powers[tile.clone()],
+                    kept: &kept[tile.clone()],
+                    scale: scales[before],
+                    out: out.get_mut(tile).unwrap_or_default(),
+                    bypass: false,
+                };
+                turn.take(s, &mut seen, &mut sum);
+                sum.settle(s);
+            }
+            maxima[row % PLACES] = largest(s, seen);
+            scales[row % PLACES] = (1.0 / sum.total()) as f32;
+        }
+    }
+}
+
+impl<T: Float> Kept<'_, T> {
+    /// One stage after the other: memory is what takes time.
+    #[inline(always)]
+    fn in_turn<S: Simd>(self, s: S) {
+        let kept = &mut self.kept[..self.length];
+        for (row, out) in self.out.chunks_exact_mut(self.length).enumerate() {
+            let x = self.x.row(row);
+            let mut seen = [Twice(s).splat(f32::NEG_INFINITY); 2];
+            let mut sum = Powers::new(s, 0.0);
+            let ahead = Turn {
+                ahead: x,
+                ..Turn::default()
+            };
+            ahead.take(s, &mut seen, &mut sum);
+            sum = Powers::new(s, largest(s, seen));
+            for tile in tiles(self.length) {
+                let raised = Turn {
+                    x: &x[tile.clone()],
+                    powers: &mut kept[tile],
+                    bypass: true,
+                    ..Turn::default()
+                };
+                raised.take(s, &mut seen, &mut sum);
+                sum.settle(s);
+            }
+            let scaled = Turn {
+                kept,
+                scale: (1.0 / sum.total()) as f32,
+                out,
+                bypass: true,
+                ..Turn::default()
+            };
+            scaled.take(s, &mut seen, &mut sum);
+        }
+    }
+}
+
+/// A part of a row, which may be empty.
+#[inline(always)]
+fn part<'a, T>(row: &'a [T], tile: &Range<usize>) -> &'a [T] {
+    row.get(tile.clone()).unwrap_or_default()
+}
+
+/// One of the rows that are kept, to write, and another, to read.
+#[inline(always)]
+fn kept_rows(kept: &mut [f32], length: usize, to: usize, from: usize) -> (&mut [f32], &[f32]) {
+    if to < from {
+        let (low, high) = kept.split_at_mut(from * length);
+        (&mut low[to * length..][..length], &high[..length])
+    } else {
+        let (low, high) = kept.split_at_mut(to * length);
+        (&mut high[..length], &low[from * length..][..length])
+    }
+}
+
+/// What a row's exponentials come to.
+struct Measure<'a, T>(&'a [T]);
+
+impl<T: Float> Job for Measure<'_, T> {
+    type Output = Exponentials;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Exponentials {
+        Exponentials::of_row(s, self.0)
+    }
+}
+
+/// A row of which everything else is known.
+struct ScaleRow<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    all: Exponentials,
+    log: bool,
+    bypass: bool,
+}
+
+impl<T: Float> Job for ScaleRow<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (max, factor) = constants(self.all, self.log);
+        let (max, factor) = (s.splat(max), s.splat(factor));
+        if self.log {
+            let each = inlined(
+                #[inline(always)]
+                |[x]: [S::F32; 1]| s.sub(s.sub(x, max), factor),
+            );
+            map(s, [self.x], self.out, self.bypass, each);
+        } else {
+            let each = inlined(
+                #[inline(always)]
+                |[x]: [S::F32; 1]| s.mul(exp(s, s.sub(x, max)), factor),
+            );
+            map(s, [self.x], self.out, self.bypass, each);
+        }
+        if self.bypass {
+            bypass_done();
+        }
+    }
+}
