@@ -42,7 +42,7 @@ pub fn library(device: Device) -> Result<String, String> {
 /// Whether no product on `device` is the vendor's, nor is anyone told which way it goes.
 pub(crate) fn is_left_out(device: Device) -> bool {
     let possible = match path::current() {
-        Path::Own => false,
+        Path::Own | Path::Portable => false,
         Path::Vendor => true,
         Path::Auto => tuning::of(device).is_some(),
     };

@@ -71,8 +71,6 @@ fn ranks(tile: Sm90Tile) -> u64 {
     if tile.columns > 32 { 8 } else { 4 }
 }
 
-/// Where results are bound.
-const OUT: usize = 6;
 /// Bytes of a barrier and what keeps the next one apart.
 const BARRIER: usize = 16;
 
@@ -94,9 +92,7 @@ pub(crate) fn lora<'a>(
     if tile.share != Share::Turned {
         return None;
     }
-    let mut cut = factors.cut(tile, dtype, OUT)?;
-    // Results are written without the copy engine.
-    cut.maps.truncate(2);
+    let cut = factors.cut(tile, dtype)?;
     let lora = layer.params();
     let tasks = lora.rank.div_ceil(ranks(tile)) * lora.rows;
     // As many groups in front as there are cores at most, whole clusters of them.
