@@ -16,6 +16,7 @@ macro_rules! headers {
 
 const HEADERS: &[(&str, &str)] = headers![
     "accesses.h",
+    "blocks.h",
     "call.h",
     "cuda.h",
     "dialect.h",
@@ -25,6 +26,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "maths.h",
     "matrix.h",
     "metal.h",
+    "mma.h",
     "number.h",
     "place.h",
 ];
