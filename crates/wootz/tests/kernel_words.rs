@@ -32,7 +32,14 @@ const TYPES: &[&str] = &[
 
 /// The files that Metal's compiler gets.
 fn files() -> Vec<(String, String)> {
-    const OTHERS: &[&str] = &["accesses.h", "call.h", "cuda.h", "emulated.h", "lint.h"];
+    const OTHERS: &[&str] = &[
+        "accesses.h",
+        "call.h",
+        "cuda.h",
+        "emulated.h",
+        "lint.h",
+        "mma.h",
+    ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
     let mut files = vec![];
     for room in ["dialect", "tile", "ops"] {
