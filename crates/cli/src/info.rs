@@ -94,18 +94,19 @@ fn about(way: &str) -> &str {
 /// What small work costs by each way, in words.
 fn costs() -> String {
     let micros = |nanos: u64| format!("{:.1} µs", nanos as f64 / 1e3);
-    let [launch, graph, graph_step, ring, ring_step, meeting] = [
+    let [launch, graph, graph_step, ring, ring_step, meeting, call] = [
         COSTS.launch,
         COSTS.graph,
         COSTS.graph_step,
         COSTS.ring,
         COSTS.ring_step,
         COSTS.meeting,
+        COSTS.call,
     ]
     .map(micros);
     format!(
         "a launch takes {launch}, a graph {graph} and {graph_step} a step, the ring {ring} and \
-         {ring_step} a step, {meeting} more where its blocks meet"
+         {ring_step} a step, {meeting} more where its blocks meet and {call} more behind a call"
     )
 }
 

@@ -88,6 +88,8 @@ pub struct Costs {
     pub ring_step: u64,
     /// Each of its steps before which the executor's blocks meet, besides.
     pub meeting: u64,
+    /// Each of its steps whose kernel is behind a call, besides: norms take this long, others less.
+    pub call: u64,
 }
 
 /// What [`Submission::Auto`] goes by: medians of four threads with a stream each on an H200.
@@ -98,12 +100,15 @@ pub const COSTS: Costs = Costs {
     ring: 3_800,
     ring_step: 1_500,
     meeting: 1_500,
+    call: 2_200,
 };
 
 impl Costs {
     /// Whether an executor walks a graph sooner than the driver does.
-    pub fn prefer_walk(&self, steps: usize, meetings: usize) -> bool {
-        let walk = self.ring + self.ring_step * steps as u64 + self.meeting * meetings as u64;
+    pub fn prefer_walk(&self, steps: usize, meetings: usize, calls: usize) -> bool {
+        let steps_alone = self.ring_step * steps as u64;
+        let walk =
+            self.ring + steps_alone + self.meeting * meetings as u64 + self.call * calls as u64;
         walk < self.graph + self.graph_step * steps as u64
     }
 }
@@ -137,8 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn a_graph_is_walked_while_its_meetings_cost_less_than_the_driver() {
-        assert!(COSTS.prefer_walk(1, 0) && COSTS.prefer_walk(500, 0));
-        assert!(COSTS.prefer_walk(4, 3) && !COSTS.prefer_walk(8, 7));
+    fn a_graph_is_walked_while_meetings_and_calls_cost_less_than_the_driver() {
+        assert!(COSTS.prefer_walk(1, 0, 1) && COSTS.prefer_walk(500, 0, 0));
+        assert!(COSTS.prefer_walk(4, 3, 0) && !COSTS.prefer_walk(8, 7, 0));
+        assert!(COSTS.prefer_walk(2, 0, 2) && !COSTS.prefer_walk(32, 0, 32));
     }
 }

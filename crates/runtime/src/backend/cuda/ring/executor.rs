@@ -69,6 +69,7 @@ pub(in crate::backend::cuda) struct Ready {
     function: Handle<CUfunc_st>,
     registers: u32,
     entries: FxHashMap<&'static str, u16>,
+    in_place: usize,
     slots: Pinned,
     boards: CUdeviceptr,
     seats: Box<[Seat]>,
@@ -258,7 +259,7 @@ impl Ready {
             .kernels
             .own(gpu, &text(resident), "wootz_resident", OPTIONS)
             .map_err(words)?;
-        let made = Ready::around(gpu, function, entries);
+        let made = Ready::around(gpu, function, entries, resident.in_place);
         if made.as_ref().is_ok_and(|ready| ready.seats.is_empty()) {
             return Err("the device has no room for it".to_owned());
         }
@@ -273,6 +274,7 @@ impl Ready {
         gpu: &Gpu,
         function: Handle<CUfunc_st>,
         entries: FxHashMap<&'static str, u16>,
+        in_place: usize,
     ) -> Result<Ready, Failure> {
         const PROCESSORS: u32 = 16;
         const REGISTERS_OF: u32 = 4;
@@ -317,6 +319,7 @@ impl Ready {
             function,
             registers: attribute(gpu, function, REGISTERS_OF)?,
             entries,
+            in_place,
             slots: Pinned::new(driver, LANES * RING)?,
             boards,
             seats,
@@ -326,6 +329,11 @@ impl Ready {
     /// The number of a resident kernel.
     pub(super) fn entry(&self, source: Source) -> Option<u16> {
         self.entries.get(source.entry).copied()
+    }
+
+    /// How many kernels need no call: those of the first numbers.
+    pub(super) fn in_place(&self) -> usize {
+        self.in_place
     }
 
     /// The slots of a lane's ring.

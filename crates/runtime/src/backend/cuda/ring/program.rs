@@ -33,6 +33,8 @@ pub(super) struct Program {
     pub(super) steps: u32,
     /// Steps before which blocks meet.
     pub(super) meetings: usize,
+    /// Steps whose kernel is behind a call.
+    pub(super) calls: usize,
     /// Blocks that have something to do.
     pub(super) blocks: u16,
     /// The memory that each walk is told of.
@@ -139,8 +141,12 @@ fn is_in_place(one: (Shaped<'_>, usize), other: (Shaped<'_>, usize)) -> bool {
 
 impl Program {
     /// The graph of `run` in words, if all its steps are small and of resident kernels, which
-    /// `entry` numbers.
-    pub(super) fn new(run: &Run<'_>, entry: impl Fn(Source) -> Option<u16>) -> Option<Program> {
+    /// `entry` numbers; the first `in_place` need no call.
+    pub(super) fn new(
+        run: &Run<'_>,
+        entry: impl Fn(Source) -> Option<u16>,
+        in_place: usize,
+    ) -> Option<Program> {
         let memory: Vec<Slot> = run.moving().collect();
         let steps = run.steps();
         let cost = |of: fn(&Cost) -> u64| steps.iter().map(|step| of(&step.cost)).sum::<u64>();
@@ -154,6 +160,7 @@ impl Program {
         let mut words = vec![];
         let mut places = Places::default();
         let mut shaped: Vec<Shaped<'_>> = vec![];
+        let mut calls = 0;
         for step in steps {
             let Body::Source(source) = step.kernel.body else {
                 return None;
@@ -169,18 +176,14 @@ impl Program {
                     None => (run.buffer(bound.slot).memory().handle + bound.offset) as u64,
                 }
             });
-            push(
-                &mut words,
-                step,
-                entry(source)?,
-                shape,
-                place,
-                buffers.collect(),
-            )?;
+            let entry = entry(source)?;
+            calls += usize::from(usize::from(entry) >= in_place);
+            push(&mut words, step, entry, shape, place, buffers.collect())?;
         }
         Some(Program {
             words,
             steps: steps.len() as u32,
+            calls,
             meetings: places.steps.iter().filter(|place| place.meets).count(),
             blocks: places.most.min(MOST_BLOCKS),
             memory,

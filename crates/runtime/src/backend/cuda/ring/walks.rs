@@ -86,7 +86,7 @@ impl Walks {
         while let Some(index) = self.0.iter().position(gone) {
             self.forget(gpu, lane, index)?;
         }
-        let program = Program::new(run, |source| ready.entry(source));
+        let program = Program::new(run, |source| ready.entry(source), ready.in_place());
         let program = match program {
             Some(program) => Held::new(gpu, lane, program)?,
             None => None,
@@ -120,6 +120,7 @@ impl Held {
             words,
             steps,
             meetings,
+            calls,
             blocks,
             memory,
         } = program;
@@ -140,7 +141,7 @@ impl Held {
             steps,
             blocks,
             memory,
-            quicker: COSTS.prefer_walk(steps as usize, meetings),
+            quicker: COSTS.prefer_walk(steps as usize, meetings, calls),
         }))
     }
 }
