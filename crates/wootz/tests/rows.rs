@@ -151,3 +151,35 @@ fn results_of_integers_are_wide() {
         (DType::U32, u32::MAX)
     );
 }
+
+#[test]
+fn a_row_has_the_same_bits_alone_and_among_others() {
+    type RowOp = fn(&Tensor) -> wootz::Result<Tensor>;
+    let row_ops: [(&str, RowOp); 4] = [
+        ("softmax", |x| ops::softmax(x, -1)),
+        ("log_softmax", |x| ops::log_softmax(x, -1)),
+        ("rms_norm", |x| ops::rms_norm(x, 1, None, 1e-5)),
+        ("layer_norm", |x| ops::layer_norm(x, 1, None, None, 1e-5)),
+    ];
+    for length in [31, 64, 384, 1024, 2048, 2085, 5000] {
+        let value = |i: usize| ((i * 2_654_435_761) >> 7) as u32 as f32 / 1e9 - 2.0;
+        let values: Vec<f32> = (0..9 * length).map(value).collect();
+        let all = Tensor::from_slice(&values, &[9, length], Device::cpu()).unwrap();
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            let all = ops::cast(&all, dtype).unwrap();
+            for (name, op) in row_ops {
+                let bits = |x: &Tensor| {
+                    let wide = ops::cast(&op(x).unwrap(), DType::F32).unwrap();
+                    let wide = wide.to_vec::<f32>().unwrap().into_iter();
+                    wide.map(f32::to_bits).collect::<Vec<_>>()
+                };
+                let together = bits(&all);
+                for row in 0..9 {
+                    let alone = bits(&all.narrow(0, row, 1).unwrap());
+                    let among = &together[row * length..][..length];
+                    assert!(alone == among, "{name} of {dtype}, row {row} of {length}");
+                }
+            }
+        }
+    }
+}

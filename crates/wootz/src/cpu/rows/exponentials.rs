@@ -151,7 +151,8 @@ impl<S: Simd> Powers<S> {
     }
 
     /// Adds elements, and writes their powers to `out`, whose vectors are in the order in which
-    /// [`Twice`] holds elements of `T`.
+    /// [`Twice`] holds elements of `T`. Vectors go to the two sums in turns, as in [`Turn::take`]: a
+    /// row's sum has the same bits whatever rows are beside it.
     #[inline(always)]
     fn add<T: Float, const NEAR: bool, const BYPASS: bool>(
         &mut self,
@@ -167,13 +168,15 @@ impl<S: Simd> Powers<S> {
             }
             let y = power::<_, T, NEAR>(s, T::load(s, &x[i..i + lanes]), self.max);
             s.store(&mut out[i..i + lanes], y);
-            self.sums[0] = s.add(self.sums[0], y);
+            let sum = &mut self.sums[i / lanes % 2];
+            *sum = s.add(*sum, y);
         }
         if whole < x.len() {
             let x = T::load_first(s, &x[whole..], f32::NEG_INFINITY);
             let y = power::<_, T, NEAR>(s, x, self.max);
             s.store_first(&mut out[whole..], y);
-            self.sums[0] = s.add(self.sums[0], y);
+            let sum = &mut self.sums[whole / lanes % 2];
+            *sum = s.add(*sum, y);
         }
     }
 
