@@ -7,8 +7,8 @@ use crate::{
 };
 use wootz_runtime::Stream;
 
-/// What becomes of a product: `activation(scale·product + bias) + factor·added`, rounded once, to
-/// `dtype`.
+/// What becomes of a product: `activation(scale·product + bias) + factor·added`, rounded to `dtype`.
+/// Kernels that are for one machine, or for few rows, round the product to the factors' type before.
 #[derive(Debug, Clone, Copy)]
 pub struct Epilogue<'a> {
     /// The product's factor.
