@@ -194,15 +194,18 @@ impl Device {
 
     /// Fresh memory of the backend for a stream, counted against the limit.
     pub(crate) fn reserve(&self, stream: usize, bytes: usize) -> Result<RawMemory> {
-        let used = self.0.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = used
-            .checked_add(bytes)
-            .is_some_and(|total| total <= self.memory_limit());
-        let memory = if fits {
-            self.0.backend.allocate(stream, bytes)
-        } else {
-            Ok(None)
-        };
+        // A request that does not fit is never counted: it would fail others that do.
+        let counted = self
+            .0
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                let total = used.checked_add(bytes)?;
+                (total <= self.memory_limit()).then_some(total)
+            });
+        if counted.is_err() {
+            return Err(self.out_of_memory(bytes));
+        }
+        let memory = self.0.backend.allocate(stream, bytes);
         if !matches!(memory, Ok(Some(_))) {
             self.0.used.fetch_sub(bytes, Ordering::Relaxed);
         }

@@ -246,6 +246,7 @@ fn a_panic_with_a_stream_in_hand_harms_nobody() {
 
 #[test]
 fn running_out_of_memory_leaves_other_streams_working() {
+    const ROUNDS: usize = 5000;
     let (device, _null) = Null::device(1 << 20, true);
     let stream = Stream::new(device).unwrap();
     let large = [0u8; 600 << 10];
@@ -264,7 +265,9 @@ fn running_out_of_memory_leaves_other_streams_working() {
                         full.to_string().starts_with("null is out of memory"),
                         "{full}"
                     );
-                    assert!(ops::copy(&kept.narrow(0, 0, 1000).unwrap().flip(0).unwrap()).is_ok());
+                    // A request that fails takes no memory from those that fit, for no moment.
+                    ops::copy(&kept.narrow(0, 0, 1000).unwrap().flip(0).unwrap()).unwrap();
+                    Stream::with_current(device, |own| Ok::<_, Error>(own.trim())).unwrap();
                 }
             });
         }
