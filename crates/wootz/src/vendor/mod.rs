@@ -51,12 +51,11 @@ pub(crate) fn is_left_out(device: Device) -> bool {
 
 /// Computes the product the vendor's way, if that is the way to take; else does nothing.
 pub(crate) fn take(op: &'static str, stream: &Stream, product: &Product<'_>) -> Result<bool> {
-    let wanted = path::current();
-    if matches!(wanted, Path::Own | Path::Portable) && !path::is_logged() {
+    let device = stream.device();
+    if is_left_out(device) {
         return Ok(false);
     }
-    let device = stream.device();
-    let choice = choose(device, wanted, product);
+    let choice = choose(device, path::current(), product);
     if path::is_logged() {
         log(op, device, product, &choice);
     }
