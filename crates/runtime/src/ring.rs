@@ -339,6 +339,15 @@ impl Presence {
     }
 }
 
+/// Whether instance `epoch` of an executor has come, and left perhaps, by what its ring `says`. An
+/// instance speaks when all its blocks run, and not before.
+///
+/// Only for what such an instance does, or did, may another executor wait: it ends whatever else
+/// the device has in hand.
+pub fn has_come(says: u64, epoch: u32) -> bool {
+    says >> EPOCH_SHIFT >= epoch.into()
+}
+
 /// What the executor says, looked up after a publication: it has left before it, and must be
 /// started, or it sees what was published.
 pub fn look_after(say: &AtomicU64) -> u64 {
@@ -458,6 +467,7 @@ mod tests {
         assert_eq!(presence.start(), 1);
         let says = |epoch: u64, flags| epoch << EPOCH_SHIFT | flags;
         assert!(!presence.is_away(0), "it is on its way");
+        assert!(!has_come(0, 1) && has_come(says(1, 0), 1) && has_come(says(2, GONE), 1));
         assert!(presence.is_away(says(1, LEAVING)) && !presence.is_gone(says(1, LEAVING)));
         assert!(presence.is_gone(says(1, GONE)));
         assert_eq!(presence.tired(says(1, TIRED)), Some(1));

@@ -1,117 +1,15 @@
 //! What CUDA's driver and compiler may do wrong, by a driver and a compiler that do it when told
-//! (`driver/`), since no machine with a GPU does it on request. Each test is its own child, whose
-//! libraries those are.
+//! (`stand_in/`), since no machine with a GPU does it on request.
 
 #![cfg(target_os = "linux")]
 
 mod small;
+mod stand_in;
 
-use small::{module, plan, read, run, small, upload};
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-};
-use wootz_runtime::{Buffer, Device, Error, Module, Resident, Stream};
-
-type Settings<'a> = &'a [(&'a str, &'a str)];
-
-/// What makes a process the child of a test.
-const CHILD: &str = "WOOTZ_TEST_DRIVER";
-
-/// Where the libraries are, and what the children keep.
-fn folder() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("driver");
-        if env::var_os(CHILD).is_some() {
-            return folder;
-        }
-        // What another run left.
-        let _ = fs::remove_dir_all(&folder);
-        for (source, library, options) in [
-            ("driver.c", "sound/libcuda.so", &[][..]),
-            ("driver.c", "old/libcuda.so", &["-DOLD"]),
-            ("nvrtc.c", "sound/libnvrtc.so.12", &[]),
-        ] {
-            let library = folder.join(library);
-            fs::create_dir_all(library.parent().unwrap()).unwrap();
-            let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("tests/driver")
-                .join(source);
-            let built = Command::new("cc")
-                .args(["-shared", "-fPIC", "-O1", "-o"])
-                .args([&library, &source])
-                .args(options)
-                .status()
-                .expect("the C compiler that Rust links with");
-            assert!(built.success());
-        }
-        folder
-    })
-}
-
-/// Runs `body` in a process whose driver is as `settings` say; gives what the process said.
-fn with(test: &str, settings: Settings<'_>, body: fn()) -> String {
-    if env::var_os(CHILD).is_some() {
-        body();
-        std::process::exit(0);
-    }
-    let sound = folder().join("sound");
-    let output = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(CHILD, "")
-        .env("LD_LIBRARY_PATH", &sound)
-        .env("WOOTZ_CUDA_PATH", &sound)
-        .env("WOOTZ_CACHE", folder().join(test))
-        .env_remove("WOOTZ_SUBMIT")
-        .envs(settings.iter().copied())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{settings:?}: {output:?}\n{said}");
-    said
-}
-
-/// The device is absent, and `info` has a reason with these words.
-fn absent(words: &str) {
-    assert!(matches!(
-        Device::open("cuda"),
-        Err(Error::UnknownDevice { .. })
-    ));
-    let reasons = Device::absent();
-    assert!(
-        reasons.iter().any(|reason| reason.contains(words)),
-        "{reasons:?}"
-    );
-}
-
-fn device() -> Device {
-    Device::open("cuda").unwrap_or_else(|error| panic!("{error}: {:?}", Device::absent()))
-}
-
-fn stream() -> Stream {
-    Stream::new(device()).unwrap()
-}
-
-fn add(stream: &Stream) -> wootz_runtime::Result<Buffer> {
-    let x = stream.allocate(256)?;
-    run(stream, "small_add", 64, 0, &[&x, &x])
-}
-
-/// Plans take the ring as soon as it is there.
-fn wait_for_the_executor(stream: &Stream) {
-    Resident::provide(|| Resident {
-        in_place: 0,
-        module: Module::new(small().text().to_owned()),
-        entries: vec!["small_add"],
-    });
-    add(stream).unwrap();
-    while device().residence() == wootz_runtime::Residence::Coming {
-        std::thread::yield_now();
-    }
-}
+use small::{module, plan, read, run, upload};
+use stand_in::{absent, add, device, folder, stream, wait_for_the_executor, with};
+use std::fs;
+use wootz_runtime::{Device, Error, Stream};
 
 #[test]
 fn a_sound_one_serves() {
@@ -375,7 +273,12 @@ fn an_executor_that_dies_is_an_error_and_no_hang() {
             wait_for_the_executor(&stream);
             let error = (0..10).find_map(|_| add(&stream).and_then(|y| y.wait()).err());
             let error = error.expect("nothing was done").to_string();
-            assert!(error.contains("it ended with work open"), "{error}");
+            assert!(error.contains("stream 0 ended with work open"), "{error}");
+            // What others wait for on the device is not to be had either.
+            let error = stream.synchronize().unwrap_err();
+            assert!(error.to_string().contains("the device is lost"), "{error}");
+            let error = add(&stream).unwrap_err();
+            assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
         },
     );
 }

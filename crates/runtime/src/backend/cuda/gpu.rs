@@ -133,7 +133,7 @@ impl Gpu {
     pub(super) fn attempt<T>(&self, outcome: Result<T, Failure>) -> Result<T> {
         outcome.map_err(|failure| {
             if failure.is_final() {
-                return self.gone(self.lose(failure));
+                return self.give_up(&failure.to_string());
             }
             Error::Driver {
                 device: self.identity.name.clone(),
@@ -150,16 +150,17 @@ impl Gpu {
         }
     }
 
-    /// Notes that nothing will run any more, and tells all who wait.
-    fn lose(&self, failure: Failure) -> &str {
-        let message = self.lost.get_or_init(|| failure.to_string());
-        self.abort.write(1);
+    /// Notes that nothing will run any more, and tells all who wait. The first reason stays.
+    pub(super) fn give_up(&self, reason: &str) -> Error {
+        let message = self.lost.get_or_init(|| reason.to_owned());
         for lane in self.lanes() {
             if let Some(timeline) = lane.timeline() {
                 timeline.fail(Fault::new(format!("the device is lost: {message}")));
             }
         }
-        message
+        // After the faults: what it lets go is done wrong.
+        self.abort.write(1);
+        self.gone(message)
     }
 
     /// The lane of stream `index`, made now if need be. Only the stream's owner asks.

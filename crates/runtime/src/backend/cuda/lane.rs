@@ -8,17 +8,17 @@ use super::{
     pinned::{Pinned, Word},
 };
 use crate::{
-    error::{Error, Result},
-    ring::is_dead,
+    error::Result,
+    ring::{has_come, is_dead},
     sync::Spin,
     timeline::{Fault, Ticket, Timeline},
 };
-use cudarc::driver::sys::{CUdeviceptr, CUstream_st};
+use cudarc::driver::sys::CUstream_st;
 use std::{
     ptr,
     sync::{
         OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -49,8 +49,8 @@ pub(super) struct Lane {
     joined: AtomicU64,
     /// Whether the CUDA stream was given something after the work of its last ticket. The owner's.
     open: AtomicBool,
-    /// The seat of the ring's last executor, plus one.
-    seat: AtomicUsize,
+    /// The ring's last executor: its seat, plus one, and above that its epoch.
+    executor: AtomicU64,
     /// The last ticket that the watcher is to see done.
     wanted: AtomicU64,
     /// Known from the first submission on.
@@ -83,7 +83,7 @@ impl Lane {
             rung: AtomicU64::new(0),
             joined: AtomicU64::new(0),
             open: AtomicBool::new(false),
-            seat: AtomicUsize::new(0),
+            executor: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             timeline: OnceLock::new(),
         })
@@ -98,10 +98,16 @@ impl Lane {
         self.timeline.get().copied()
     }
 
+    /// The last ticket that is known to be done.
+    pub(super) fn done(&self) -> Ticket {
+        // Each way tells only of tickets up to which both are done.
+        let told = self.word.read().max(self.rung_word.read());
+        Ticket::from_number(told.max(self.finished.load(Ordering::Acquire)))
+    }
+
     /// Tells the timeline what the device has reported.
     pub(super) fn look(&self, timeline: &Timeline) {
-        // Each way tells only of tickets up to which both are done.
-        let done = Ticket::from_number(self.word.read().max(self.rung_word.read()));
+        let done = self.done();
         if !timeline.is_done(done) {
             timeline.complete(done);
         }
@@ -207,12 +213,11 @@ impl Lane {
             None => Ok(false),
         };
         if is_dead(|| self.rung(), is_running, || self.rung_word.read())? {
-            gpu.abort.write(1);
-            return Err(Error::Driver {
-                device: gpu.identity.name.clone(),
-                call: "the executor of a stream",
-                message: "it ended with work open".to_owned(),
-            });
+            // What waits on the device is let go, and has wrong results.
+            return Err(gpu.give_up(&format!(
+                "the executor of stream {} ended with work open",
+                self.index
+            )));
         }
         Ok(())
     }
@@ -256,12 +261,21 @@ impl Lane {
 
     /// The seat of the ring's last executor.
     pub(super) fn seat(&self) -> Option<usize> {
-        self.seat.load(Ordering::Relaxed).checked_sub(1)
+        let seat = self.executor.load(Ordering::Relaxed) & u64::from(u32::MAX);
+        (seat as usize).checked_sub(1)
     }
 
-    /// Notes the seat of the ring's next executor.
-    pub(super) fn sit(&self, seat: usize) {
-        self.seat.store(seat + 1, Ordering::Relaxed);
+    /// Notes the ring's next executor.
+    pub(super) fn sit(&self, seat: usize, epoch: u32) {
+        let executor = u64::from(epoch) << 32 | (seat as u64 + 1);
+        self.executor.store(executor, Ordering::Relaxed);
+    }
+
+    /// Whether the executor that does what is in the ring has come. Who knows a ticket of the ring
+    /// asks, and so sees the executor that was started for it, or a later one.
+    pub(super) fn has_executor(&self) -> bool {
+        let epoch = self.executor.load(Ordering::Relaxed) >> 32;
+        has_come(self.say.read(), epoch as u32)
     }
 
     /// Notes that the CUDA stream is given something that no ticket stands for yet.
@@ -281,20 +295,15 @@ impl Lane {
         let last = self.rung();
         if last > self.joined.load(Ordering::Relaxed) {
             if self.rung_word.read() < last {
-                self.await_word(gpu, self.rung_word.address, last)?;
+                self.await_ring(gpu, self, last)?;
             }
             self.joined.store(last, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Makes what the CUDA stream is given next wait for a word.
-    pub(super) fn await_word(
-        &self,
-        gpu: &Gpu,
-        address: CUdeviceptr,
-        value: u64,
-    ) -> Result<(), Failure> {
+    /// Makes what the CUDA stream is given next wait for a ticket in a lane's ring.
+    pub(super) fn await_ring(&self, gpu: &Gpu, of: &Lane, ticket: u64) -> Result<(), Failure> {
         const AT_LEAST: u32 = 0;
         self.opens();
         // Somebody must look after the executor while this is waited for: no driver would.
@@ -302,7 +311,7 @@ impl Lane {
         // SAFETY: the stream and the word live.
         unsafe {
             gpu.driver
-                .await_value(self.stream.0, address, value, AT_LEAST)
+                .await_value(self.stream.0, of.rung_word.address, ticket, AT_LEAST)
         }
     }
 }

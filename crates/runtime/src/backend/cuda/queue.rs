@@ -41,8 +41,9 @@ pub(super) struct CudaQueue {
     lane: &'static Lane,
     /// Recorded on other lanes that this one waits for.
     event: Handle<CUevent_st>,
-    /// Words that the next work, whichever way it goes, must wait for.
-    awaited: SmallVec<[(CUdeviceptr, u64); 2]>,
+    /// Other lanes, and tickets in their rings that the next work, whichever way it goes, must wait
+    /// for.
+    awaited: SmallVec<[(&'static Lane, u64); 2]>,
     /// Made when something is first uploaded.
     staging: Option<Staging>,
     /// Made when a plan first takes that way.
@@ -92,8 +93,8 @@ impl CudaQueue {
     fn enter_stream(&mut self) -> Result<()> {
         self.gpu.enter()?;
         self.gpu.attempt(self.lane.join(self.gpu))?;
-        while let Some((address, value)) = self.awaited.last().copied() {
-            let awaited = self.lane.await_word(self.gpu, address, value);
+        while let Some((other, ticket)) = self.awaited.last().copied() {
+            let awaited = self.lane.await_ring(self.gpu, other, ticket);
             self.gpu.attempt(awaited)?;
             self.awaited.pop();
         }
@@ -117,7 +118,7 @@ impl CudaQueue {
 
     /// Sends a plan through the ring, if it may go that way. It may while the CUDA stream is empty,
     /// so that no executor ever waits for that (`ring/README.md` tells why), and when it waits for
-    /// one other ring at most.
+    /// one other ring at most, whose executor is there.
     fn send(&mut self, plan: &Plan<'_>, timeline: &'static Timeline) -> Result<Sent> {
         let next = timeline.submitted().number() + 1;
         match self.executor().and_then(|ready| small(ready, plan, next)) {
@@ -143,26 +144,36 @@ impl CudaQueue {
     /// The executor, if what comes next may go through the ring.
     fn executor(&self) -> Option<&'static Ready> {
         let ready = self.gpu.executor.ready(self.gpu)?;
-        let may = self.awaited.len() <= 1 && self.lane.is_empty() && !self.gpu.is_gone();
+        let may_wait = match self.awaited[..] {
+            [] => true,
+            [(other, _)] => other.has_executor(),
+            _ => false,
+        };
+        let may = may_wait && self.lane.is_empty() && !self.gpu.is_gone();
         may.then_some(ready)
     }
 
     fn ring(&mut self, mut small: Small<'_>, timeline: &'static Timeline) -> Result<Sent> {
         let (gpu, lane) = (self.gpu, self.lane);
-        let Some(blocked) = Ring::attend(&mut self.ring, gpu, lane, &small) else {
-            return Ok(Sent::Not);
-        };
-        if blocked != Ticket::ZERO {
-            self.finish(timeline, blocked)?;
+        loop {
+            match Ring::attend(&mut self.ring, gpu, lane, &small) {
+                None => return Ok(Sent::Not),
+                Some(Ticket::ZERO) => break,
+                Some(blocked) => self.finish(timeline, blocked)?,
+            }
         }
         let Some(ring) = &mut self.ring else {
             return Ok(Sent::Not);
         };
-        if let Some((address, value)) = self.awaited.pop() {
-            small.wait(address, value);
+        if let Some((other, ticket)) = self.awaited.last() {
+            small.wait(other.rung_word.address, *ticket);
         }
         Ok(match ring.push(gpu, lane, &small, timeline) {
-            (ticket, true) => Sent::Rung(ticket),
+            (ticket, true) => {
+                self.awaited.clear();
+                Sent::Rung(ticket)
+            }
+            // The launch waits instead.
             (ticket, false) => Sent::Failed(ticket),
         })
     }
@@ -314,8 +325,7 @@ impl Queue for CudaQueue {
         }
         if ticket.number() > other.launched() {
             // It is in the other's ring, whose word says when it is done.
-            let word = other.rung_word.address;
-            self.awaited.push((word, ticket.number()));
+            self.awaited.push((other, ticket.number()));
             return Ok(());
         }
         self.gpu.enter()?;

@@ -12,6 +12,7 @@ enum : u32 {
   SECTOR = 4,  // words of a sector, which travels whole; the last carries the stamp
   SLOT = 8,    // words of a slot
   WINDOW = 4,  // slots that a warp sees with one look
+  LOOKS = 16,  // of the post, from one time that it sees to other things to the next
   WORDS = WOOTZ_SLOTS * SLOT,
   LEAVE = 1,             // the flag of a descriptor that asks the executor to leave
   WALK = 2,              // the flag of a descriptor of a program
@@ -36,7 +37,8 @@ struct Shared {
   u32 count;  // blocks that have done their part of the open descriptor
   u32 out;    // blocks that have seen `left`
   u32 pad_of_count[30];
-  u32 met;  // how often blocks have met in the open program, all of them together
+  u32 met;   // how often blocks have met in the open program, all of them together
+  u32 here;  // blocks that have begun
 };
 
 struct Ring {
@@ -128,13 +130,29 @@ inline Found find(const View& view, u32 n) {
 // Carries descriptors from the host's slots to the board, one after the other, and sees to the
 // instance's leaving. One warp, in a block of its own.
 struct Post {
-  u32 next;  // the next descriptor
-  u32 seen;  // that of a while ago
-  u64 says;
+  u32 workers;  // blocks that work
+  u32 next;     // the next descriptor
+  u32 seen;     // that of a while ago
+  u64 says;     // nothing before all blocks have begun
   u64 started;
   u64 busy;
   u64 ticket;  // the last done, a while ago
 };
+
+// Words of blocks that finished one after the other may have come to the host the other way round.
+// So the last is written again when it has stood for a while; also while work is open, since that
+// may wait for one who waits for this word.
+inline void repeat(const Ring& ring, Post& post, u32 lane) {
+  u64 ticket = look_near(&ring.shared->ticket);
+  if (lane == 0 && ticket == post.ticket) put_far(ring.word, ticket);
+  post.ticket = ticket;
+}
+
+// Says something more. Until all blocks have begun nobody counts on this instance.
+inline void say(const Ring& ring, Post& post, u64 more, u32 lane) {
+  post.says |= more;
+  if (lane == 0) put_far(ring.say, post.says);
+}
 
 // Carries what a look saw. Says whether this instance is asked to leave.
 inline bool carry(const Ring& ring, Post& post, const View& view, u32 lane) {
@@ -142,7 +160,9 @@ inline bool carry(const Ring& ring, Post& post, const View& view, u32 lane) {
     u32 last = post.next + found.slots - 1;
     if (found.control >> 24 & LEAVE) {
       u32 whose = low(__shfl_sync(0xffffffffu, view.word, found.first));
-      while (!reached(low(look_near(ring.shared)), post.next - 1)) {}
+      for (u32 turn = 1; !reached(low(look_near(ring.shared)), post.next - 1); ++turn) {
+        if (turn % LOOKS == 0) repeat(ring, post, lane);
+      }
       if (lane == 0) put_near(&ring.shared->done, last);
       // One that was meant for an instance before this one is skipped.
       if (whose == ring.epoch) return true;
@@ -170,19 +190,18 @@ inline bool attend(const Ring& ring, Post& post, u32 lane) {
   }
 }
 
-// Says that it is there too long, or leaves when it was idle for long. Says whether it leaves.
+// Says that it is there, and later too long, or leaves when it was idle for long. Says whether it
+// leaves.
 inline bool leaves(const Ring& ring, Post& post, u32 lane) {
-  u64 time = clock_ns(), ticket = look_near(&ring.shared->ticket);
+  u64 time = clock_ns();
   if (post.next != post.seen || low(look_near(ring.shared)) != post.next - 1) post.busy = time;
-  // Words of blocks that finished one after the other may have come to the host the other way round.
-  // What is open may wait for one who waits for that word.
-  if (lane == 0 && ticket == post.ticket) put_far(ring.word, ticket);
+  repeat(ring, post, lane);
   post.seen = post.next;
-  post.ticket = ticket;
-  if (time - post.started > ring.residence && !(post.says & TIRED)) {
-    post.says |= TIRED;
-    if (lane == 0) put_far(ring.say, post.says);
+  if (!post.says) {
+    if (high(look_near(&ring.shared->met)) != post.workers) return false;
+    say(ring, post, u64(ring.epoch) << EPOCH_SHIFT, lane);
   }
+  if (time - post.started > ring.residence && !(post.says & TIRED)) say(ring, post, TIRED, lane);
   if (time - post.busy <= ring.idle) return false;
   // Says first that it leaves, and then looks a last time. The host publishes first, and then
   // looks what is said. So one of the two sees the other.
@@ -197,30 +216,34 @@ inline bool leaves(const Ring& ring, Post& post, u32 lane) {
   return false;
 }
 
-// The last thing that an instance does. What it says then is true: none of it looks any more.
-inline void leave(const Ring& ring, u64 says, u32 workers) {
+// The last thing that an instance does. What it says then is true: none of it looks any more, and
+// the host's word is that of the last ticket.
+inline void leave(const Ring& ring, const Post& post) {
   put_near(&ring.shared->left, ring.epoch);
-  while (high(look_near(&ring.shared->count)) != workers) {}
+  while (high(look_near(&ring.shared->count)) != post.workers) {}
   put_near(&ring.shared->out, 0);
+  put_near(&ring.shared->here, 0);
+  // Behind the words that the blocks have written, each before a fence and this count.
   fence_far();
-  put_far(ring.say, says | GONE);
+  put_far(ring.word, look_near(&ring.shared->ticket));
+  fence_far();
+  put_far(ring.say, post.says | u64(ring.epoch) << EPOCH_SHIFT | GONE);
 }
 
 inline void serve(const Ring& ring, u32 lane, u32 workers) {
-  enum : u32 { LOOKS = 16 };  // between checks whether to leave
   u64 now = clock_ns();
   u32 next = low(look_near(ring.shared)) + 1;
   if (reached(ring.first, next + 1)) {
     next = ring.first;
     if (lane == 0) put_near(&ring.shared->done, next - 1);
   }
-  Post post = {next, next, u64(ring.epoch) << EPOCH_SHIFT, now, now, 0};
+  Post post = {workers, next, next, 0, now, now, 0};
   // One look at a time: those of one place wait for each other, and slow the host's way here.
   for (u32 turn = 1;; ++turn) {
     if (attend(ring, post, lane)) break;
     if (turn % LOOKS == 0 && leaves(ring, post, lane)) break;
   }
-  if (lane == 0) leave(ring, post.says, workers);
+  if (lane == 0) leave(ring, post);
 }
 
 // Which groups a block runs, and how they lie on its lanes.
@@ -502,6 +525,7 @@ inline bool hand_program(Clerk& clerk, const Taken& taken, u32 blocks) {
 }
 
 inline void manage(Clerk clerk) {
+  if (clerk.lane == 0) atomicAdd(&clerk.ring.shared->here, 1);
   u32 next = low(look_near(clerk.ring.shared)) + 1;
   if (clerk.lane == 0) clerk.desk.jobs[0].share.gone = clerk.desk.jobs[1].share.gone = 0;
   __syncwarp();
@@ -523,7 +547,10 @@ inline void manage(Clerk clerk) {
   if (clerk.lane == 0) job.share.gone = 1;
   __syncwarp();
   hand_over(clerk);
-  if (clerk.lane == 0) atomicAdd(&clerk.ring.shared->out, 1);
+  if (clerk.lane == 0) {
+    fence_far();
+    atomicAdd(&clerk.ring.shared->out, 1);
+  }
 }
 
 inline void work(const Desk& desk, u8* memory) {

@@ -73,8 +73,9 @@ pub(super) fn small<'a>(ready: &'a Ready, plan: &Plan<'_>, ticket: u64) -> Optio
 }
 
 impl Ring {
-    /// Sees to an instance that does what will be published; gives the ticket that must be done
-    /// before there is room for `small`. When there is no instance, nothing has happened.
+    /// Sees to an instance that does what will be published. Gives the ticket that must be done
+    /// before this is asked again, or zero when `small` may be pushed; nothing when there is no
+    /// instance.
     pub(super) fn attend(
         this: &mut Option<Box<Ring>>,
         gpu: &Gpu,
@@ -87,9 +88,13 @@ impl Ring {
         }
         let says = ring.settled(gpu, lane, lane.say.read());
         let mut away = ring.presence.is_away(says);
-        if let Some(epoch) = ring.presence.tired(says)
-            && ring.needed_for(1, lane) == Ticket::ZERO
-        {
+        if let Some(epoch) = ring.presence.tired(says) {
+            // The request waits for its slot as work does: else who always has the ring full would
+            // keep the instance for ever.
+            let blocked = ring.needed_for(1 + small.frame.slots(), lane);
+            if blocked != Ticket::ZERO {
+                return Some(blocked);
+            }
             ring.requests.extend(ring.producer.next_slots(1));
             ring.producer.publish(ring.slots, &Frame::leave(epoch));
             ring.presence.ask(epoch);
@@ -117,7 +122,7 @@ impl Ring {
     fn needed_for(&self, count: usize, lane: &Lane) -> Ticket {
         let slots = self.producer.next_slots(count);
         let last = slots.map(|slot| self.tickets[slot]).max();
-        let done = Ticket::from_number(lane.rung_word.read());
+        let done = lane.done();
         last.filter(|last| *last > done).unwrap_or(Ticket::ZERO)
     }
 
@@ -190,7 +195,7 @@ impl Ring {
             self.dead = true;
             return false;
         }
-        lane.sit(seat);
+        lane.sit(seat, epoch);
         self.presence.start();
         true
     }

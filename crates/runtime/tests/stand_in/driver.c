@@ -1,6 +1,6 @@
 // A CUDA driver that has no device behind it, and fails when told to: what a machine with a GPU can
 // hardly be made to do. Memory is the host's, everything is done at once, and kernels do nothing
-// but for the one that writes a word.
+// but for the one that writes a word, the executor (executor.c), and beside it one that adds.
 //
 // DRIVER_FAILS lists calls and the error each gives, after as many that go well: "cuMemHostAlloc=2",
 // "cuLaunchKernel=700+1". A launch may name its kernel: "cuLaunchKernel:small_add=719".
@@ -12,7 +12,7 @@
 typedef unsigned Status;
 typedef unsigned long long Address;
 
-enum { INVALID = 1, MOST_CALLS = 64 };
+enum { INVALID = 1, NOT_READY = 600, MOST_CALLS = 64 };
 
 // The number that a list has for a name, as in "name=12"; `otherwise` where it has none.
 static int listed(const char* variable, const char* name, int otherwise, int* after) {
@@ -42,6 +42,8 @@ static Status outcome(const char* call) {
   }
   return 0;
 }
+
+#include "executor.c"
 
 // A call of the driver: fails as told, or does what follows.
 #define CALL(name, parameters, ...)                \
@@ -73,12 +75,14 @@ CALL(cuDeviceGetAttribute, (int* out, int attribute, int device), {
 CALL(cuDevicePrimaryCtxRetain, (void** out, int device), *out = A_NAME)
 CALL(cuCtxSetCurrent, (void* context), )
 CALL(cuStreamCreate, (void** out, unsigned flags), *out = A_NAME)
-CALL(cuStreamCreateWithPriority, (void** out, unsigned flags, int priority), *out = A_NAME)
+CALL(cuStreamCreateWithPriority, (void** out, unsigned flags, int priority), *out = calloc(1, sizeof(Seat)))
 CALL(cuStreamDestroy_v2, (void* stream), )
-CALL(cuStreamQuery, (void* stream), )
+CALL(cuStreamQuery, (void* stream),
+     if (stream != A_NAME && __atomic_load_n(&((Seat*)stream)->running, __ATOMIC_ACQUIRE)) return NOT_READY)
 CALL(cuStreamSynchronize, (void* stream), )
 CALL(cuStreamWaitEvent, (void* stream, void* event, unsigned flags), )
-CALL(cuStreamWaitValue64_v2, (void* stream, Address at, unsigned long long value, unsigned flags), )
+CALL(cuStreamWaitValue64_v2, (void* stream, Address at, unsigned long long value, unsigned flags),
+     while (executors() == 1 && load(at) < value) sched_yield())
 CALL(cuStreamWriteValue64_v2, (void* stream, Address at, unsigned long long value, unsigned flags),
      __atomic_store_n((unsigned long long*)at, value, __ATOMIC_RELEASE))
 CALL(cuEventCreate, (void** out, unsigned flags), *out = A_NAME)
@@ -118,5 +122,10 @@ Status cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned z, unsign
   if (!strcmp(function, "wootz_mark"))
     __atomic_store_n(*(unsigned long long**)arguments[0], *(unsigned long long*)arguments[1], __ATOMIC_RELEASE);
   Status failed = outcome(name);
-  return failed ? failed : outcome("cuLaunchKernel");
+  if (!failed) failed = outcome("cuLaunchKernel");
+  if (failed || !executors()) return failed;
+  if (!strcmp(function, "wootz_resident")) start(arguments[0], stream);
+  if (!strcmp(function, "small_add"))
+    small_add(*(float**)arguments[0], *(float**)arguments[1], *(float**)arguments[2], *(Address*)arguments[3]);
+  return 0;
 }

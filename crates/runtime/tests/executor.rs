@@ -1,0 +1,139 @@
+//! The ring with a driver whose executors are threads (`stand_in/executor.c`): who may wait for whom,
+//! and that nobody waits for ever.
+
+#![cfg(target_os = "linux")]
+
+mod small;
+mod stand_in;
+
+use small::{read, run, upload};
+use stand_in::{add, stream, wait_for_the_executor, with};
+use std::{
+    sync::mpsc::channel,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// An add of what another stream's ring has in hand.
+fn add_across() -> wootz_runtime::Result<()> {
+    let [one, other] = [stream(), stream()];
+    // It has memory then, and nothing in its CUDA stream: so its next plans take the ring.
+    add(&other)?.wait()?;
+    wait_for_the_executor(&one);
+    let x = add(&one)?;
+    run(&other, "small_add", 64, 0, &[&x, &x]).map(|_| ())
+}
+
+/// What makes a wait in a CUDA stream an error, and so shows it.
+const NO_WAIT: (&str, &str) = ("DRIVER_FAILS", "cuStreamWaitValue64_v2=1");
+
+#[test]
+fn an_executor_does_not_wait_for_one_that_has_not_come() {
+    let settings = [("WOOTZ_SUBMIT", "ring"), NO_WAIT];
+    with(
+        "an_executor_does_not_wait_for_one_that_has_not_come",
+        &settings,
+        || {
+            let error = add_across().unwrap_err().to_string();
+            assert!(error.contains("cuStreamWaitValue64"), "{error}");
+        },
+    );
+}
+
+#[test]
+fn an_executor_waits_for_one_that_has_come() {
+    let says = ("DRIVER_SAYS", "executor=3");
+    let settings = [("WOOTZ_SUBMIT", "ring"), says, NO_WAIT];
+    with("an_executor_waits_for_one_that_has_come", &settings, || {
+        add_across().unwrap();
+    });
+}
+
+/// An executor that has left when its work was published, and none can be started: what is launched
+/// instead waits as the ring would have.
+#[test]
+fn a_launch_in_place_of_the_ring_waits_for_what_the_ring_would_have() {
+    let says = ("DRIVER_SAYS", "executor=2");
+    // One for the first add, one when that is published, and one for the other.
+    let fails = "cuStreamWaitValue64_v2=1,cuLaunchKernel:wootz_resident=701+3";
+    let settings = [("WOOTZ_SUBMIT", "ring"), says, ("DRIVER_FAILS", fails)];
+    with(
+        "a_launch_in_place_of_the_ring_waits_for_what_the_ring_would_have",
+        &settings,
+        || {
+            let error = add_across().unwrap_err().to_string();
+            assert!(error.contains("cuStreamWaitValue64"), "{error}");
+        },
+    );
+}
+
+/// Its first instance stays for four milliseconds, and the second does not start.
+#[test]
+fn one_whose_ring_is_always_full_is_asked_to_leave() {
+    let settings = [
+        ("WOOTZ_SUBMIT", "ring"),
+        ("DRIVER_SAYS", "executor=1,work=2000"),
+        ("DRIVER_FAILS", "cuLaunchKernel:wootz_resident=701+1"),
+    ];
+    let said = with(
+        "one_whose_ring_is_always_full_is_asked_to_leave",
+        &settings,
+        || {
+            let stream = stream();
+            wait_for_the_executor(&stream);
+            // More than a ring holds.
+            for _ in 0..80 {
+                add(&stream).unwrap();
+            }
+        },
+    );
+    assert!(said.contains("an executor did not start"), "{said}");
+}
+
+/// Values that cross threads and ways, while instances come late, leave and are replaced.
+#[test]
+fn values_that_cross_rings_are_right() {
+    const THREADS: usize = 6;
+    let settings = [
+        ("WOOTZ_SUBMIT", "ring"),
+        ("DRIVER_SAYS", "executor=1,start=300,fitting=1"),
+    ];
+    with("values_that_cross_rings_are_right", &settings, || {
+        wait_for_the_executor(&stream());
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| channel()).unzip();
+        let start = Instant::now();
+        thread::scope(|scope| {
+            for (index, receiver) in receivers.into_iter().enumerate() {
+                let next = senders[(index + 1) % THREADS].clone();
+                scope.spawn(move || {
+                    let streams = [stream(), stream()];
+                    let one = upload(&streams[0], &[1.0; 64]).unwrap();
+                    let mut held = (one.clone(), 1.0);
+                    for round in 0.. {
+                        let stream = &streams[round / 7 % 2];
+                        held.0 = run(stream, "small_add", 64, 0, &[&held.0, &one]).unwrap();
+                        held.1 += 1.0;
+                        if round % 5 == index % 5 {
+                            // Those that are over receive nothing.
+                            let _ = next.send(held.clone());
+                        }
+                        if let Ok((buffer, value)) = receiver.try_recv() {
+                            let sum = run(stream, "small_add", 64, 0, &[&held.0, &buffer]);
+                            held = (sum.unwrap(), held.1 + value);
+                        }
+                        if held.1 > 1e6 || round % 97 == 0 {
+                            assert_eq!(read(&held.0, 64).unwrap(), [held.1; 64]);
+                            held = (one.clone(), 1.0);
+                        }
+                        if round % 41 == index {
+                            thread::sleep(Duration::from_micros(1500));
+                        }
+                        if start.elapsed() > Duration::from_millis(500) {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+    });
+}
