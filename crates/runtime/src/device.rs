@@ -130,6 +130,12 @@ impl Device {
         self.0.streams.release(lease);
     }
 
+    /// How many streams it has had at once, at most. It only grows: what goes by it changes its
+    /// mind once.
+    pub fn streams(&self) -> usize {
+        self.0.streams.most()
+    }
+
     /// How many bytes the pools of this device hold, in use or kept.
     pub fn memory_used(&self) -> usize {
         self.0.used.load(Ordering::Relaxed)

@@ -57,7 +57,9 @@ pub use error::{Error, Result, StreamName};
 pub use event::Event;
 pub use graph::{Bare, Calls, Graph};
 pub use module::{Module, Source};
-pub use plan::{Access, Body, Call, ForeignCall, ForeignFn, Grid, Kernel, NativeFn, Parts, Plan};
+pub use plan::{
+    Access, Body, Call, ForeignCall, ForeignFn, Grid, Kernel, NativeFn, Parts, Place, Plan,
+};
 pub use resident::{COSTS, Costs, Residence, Resident, Submission};
 pub use stream::Stream;
 pub use tensor_map::TensorMap;

@@ -62,12 +62,13 @@ pub enum Body {
     Foreign(ForeignFn),
 }
 
-/// A call of another library: enqueues the plan's work, in order, and returns. It is called with the
-/// device current on the thread. An error is in the library's words.
+/// A call of another library: enqueues the plan's work, in order, and returns. On CUDA it is called
+/// with the device current on the thread; on Metal it must not wait for a stream. An error is in the
+/// library's words, and nothing was enqueued then.
 ///
 /// # Safety
-/// The call's parameters and addresses must be those that the plan's builder made, each address
-/// valid on the device for the bytes and the access of its binding.
+/// The call's parameters and places must be those that the plan's builder made, each place valid on
+/// the device for the bytes and the access of its binding, and the work's order the device's own.
 pub type ForeignFn = unsafe fn(call: &ForeignCall<'_>) -> Result<(), String>;
 
 /// What a foreign call is given.
@@ -75,10 +76,20 @@ pub type ForeignFn = unsafe fn(call: &ForeignCall<'_>) -> Result<(), String>;
 pub struct ForeignCall<'a> {
     /// The bytes of the parameter struct, aligned to 16.
     pub params: &'a [u8],
-    /// Where each binding starts, as the device addresses it.
-    pub addresses: &'a [u64],
-    /// The device's own stream: on CUDA a `CUstream`.
+    /// Where each binding starts.
+    pub places: &'a [Place],
+    /// What the work goes into: on CUDA a `CUstream`, on Metal an `MTLCommandBuffer` with nothing else
+    /// in it.
     pub stream: *mut std::ffi::c_void,
+}
+
+/// Where a binding starts, as the device's own calls want it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Memory: on CUDA an address, on Metal an `MTLBuffer`.
+    pub memory: *mut std::ffi::c_void,
+    /// Bytes from there on.
+    pub offset: usize,
 }
 
 impl ForeignCall<'_> {

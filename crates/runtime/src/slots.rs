@@ -124,6 +124,11 @@ impl<T> Slots<T> {
         self.chunk(chunk)?.value(offset)
     }
 
+    /// The most slots that were leased at once: the lowest free one is leased, and none is removed.
+    pub fn most(&self) -> usize {
+        self.iter().count()
+    }
+
     /// Every slot made so far with its index, leased or not.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         let chunks = (0..CHUNKS).map_while(|chunk| Some((start(chunk), self.chunk(chunk)?)));

@@ -39,11 +39,11 @@ struct Recorder {
 impl Commands for Recorder {
     type Error = &'static str;
 
-    fn open(&mut self, waits: &[Await]) -> Result<(), &'static str> {
+    fn open(&mut self, waits: &[Await], alone: bool) -> Result<(), &'static str> {
         if *self.refuses.borrow() {
             return Err("full");
         }
-        self.record.note("open");
+        self.record.note(if alone { "open-alone" } else { "open" });
         for wait in waits {
             let (stream, ticket) = (wait.stream, wait.ticket.number());
             self.record.note(format!("wait{stream}.{ticket}"));
@@ -93,8 +93,15 @@ impl One {
     }
 
     fn try_plan(&self, uses: &[Use], bytes: u64) -> Result<Ticket, Trouble<&'static str>> {
+        self.try_load(Load {
+            uses,
+            bytes,
+            alone: false,
+        })
+    }
+
+    fn try_load(&self, load: Load<'_>) -> Result<Ticket, Trouble<&'static str>> {
         let crowded = || panic!("there is room");
-        let load = Load { uses, bytes };
         let (timeline, room) = (&self.timeline, &self.room);
         self.lane
             .submit(timeline, room, load, crowded, |recorder: &mut Recorder| {
@@ -104,6 +111,16 @@ impl One {
 
     fn plan(&self, uses: &[Use]) -> Ticket {
         self.try_plan(uses, 1).unwrap()
+    }
+
+    /// A plan that another library encodes.
+    fn alone(&self, uses: &[Use]) -> Ticket {
+        let load = Load {
+            uses,
+            bytes: 1,
+            alone: true,
+        };
+        self.try_load(load).unwrap()
     }
 
     /// The device is done with all up to `ticket`, whose buffers were `buffers`.
@@ -239,11 +256,49 @@ fn a_buffer_that_cannot_be_opened_leaves_no_trace() {
 }
 
 #[test]
+fn what_another_library_encodes_has_a_buffer_to_itself() {
+    let one = One::new(Limits {
+        under_way: 8,
+        ..ROOMY
+    });
+    one.plan(&[uses(1, Access::Write)]);
+    let alone = one.alone(&[uses(1, Access::Read), uses(2, Access::Write)]);
+    assert_eq!(one.lane.committed(), alone);
+    one.alone(&[uses(3, Access::Write)]);
+    one.plan(&[uses(2, Access::Read)]);
+    assert_eq!(
+        one.record.take(),
+        "open run commit1 open-alone run commit2 open-alone run commit3 open run"
+    );
+}
+
+#[test]
+fn what_is_open_is_committed_before_a_buffer_of_its_own_is_waited_for() {
+    let one = One::new(ROOMY);
+    let first = one.plan(&[]);
+    let full = Room::new(0);
+    let load = Load {
+        uses: &[],
+        bytes: 1,
+        alone: true,
+    };
+    let crowded = || {
+        assert_eq!(one.lane.committed(), first, "it could never end");
+        one.timeline.complete(first);
+        full.give();
+    };
+    let submitted = one.lane.submit(&one.timeline, &full, load, crowded, |_| ());
+    assert_eq!(submitted.unwrap(), Ticket::from_number(2));
+    assert_eq!(one.record.take(), "open run commit1 open-alone commit2");
+}
+
+#[test]
 fn nobody_waits_for_room_on_a_broken_stream() {
     let one = One::new(LIMITS);
     let load = Load {
         uses: &[],
         bytes: 1,
+        alone: false,
     };
     let crowded = || one.timeline.fail(Fault::new("gone"));
     let none = Room::new(0);
@@ -275,7 +330,7 @@ const PLACES: usize = 5;
 impl Commands for Sender {
     type Error = ();
 
-    fn open(&mut self, waits: &[Await]) -> Result<(), ()> {
+    fn open(&mut self, waits: &[Await], _alone: bool) -> Result<(), ()> {
         let alive = self.alive.fetch_add(1, SeqCst) + 1;
         assert!(alive <= PLACES, "the driver would block here");
         assert!(self.open.replace((waits.to_vec(), 0)).is_none());
@@ -367,6 +422,7 @@ fn no_order_of_things_hangs_or_overflows() {
                     let load = Load {
                         uses: &[],
                         bytes: draw(400) as u64,
+                        alone: draw(8) == 0,
                     };
                     let plan = |sender: &mut Sender| sender.open.as_mut().unwrap().1 += 1;
                     lane.submit(timeline, room, load, flush_all, plan).unwrap();

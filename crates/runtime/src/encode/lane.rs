@@ -13,8 +13,8 @@ pub trait Commands {
     type Error;
 
     /// Opens a buffer that begins with these waits, and then runs after the last one that was
-    /// committed.
-    fn open(&mut self, waits: &[Await]) -> Result<(), Self::Error>;
+    /// committed. One that is `alone` gets a single plan, whose passes are not this stream's own.
+    fn open(&mut self, waits: &[Await], alone: bool) -> Result<(), Self::Error>;
 
     /// Lets what is encoded next see what was encoded before in the open buffer.
     fn barrier(&mut self);
@@ -39,6 +39,9 @@ pub struct Load<'a> {
     pub uses: &'a [Use],
     /// How many it reads and writes.
     pub bytes: u64,
+    /// Whether it has a buffer to itself: another library encodes it, in passes that know nothing
+    /// of this stream's barriers.
+    pub alone: bool,
 }
 
 /// Why a plan was not encoded.
@@ -171,6 +174,9 @@ impl<C: Commands> Desk<C> {
         {
             self.under_way.pop_front();
         }
+        if load.alone {
+            self.close();
+        }
         if self.open.is_none() {
             if self.under_way.len() >= self.limits.under_way {
                 return Attempt::Ahead(self.under_way[0]);
@@ -178,7 +184,7 @@ impl<C: Commands> Desk<C> {
             if !place.taken {
                 return Attempt::NoPlace;
             }
-            if let Err(error) = self.commands.open(&self.waits) {
+            if let Err(error) = self.commands.open(&self.waits, load.alone) {
                 return Attempt::Failed(error);
             }
             place.taken = false;
@@ -202,7 +208,7 @@ impl<C: Commands> Desk<C> {
         open.bytes = open.bytes.saturating_add(load.bytes);
         open.last = ticket;
         let busy = !self.under_way.is_empty();
-        if self.limits.full(open.plans, open.bytes, busy) {
+        if load.alone || self.limits.full(open.plans, open.bytes, busy) {
             self.close();
         }
         Attempt::Encoded(ticket)

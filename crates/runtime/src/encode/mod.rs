@@ -19,7 +19,8 @@
 //! the owner's for each plan, a stranger's only to commit. A stranger who finds the turn taken leaves
 //! his ticket behind, and the one whose turn it is commits when it ends. Nothing in a turn waits: not
 //! for the device, not for room, not for another turn. So a turn ends by itself, and with it whatever
-//! waits for its end.
+//! waits for its end. Another library's call may take a lock of its own there, if who holds that lock is
+//! in a turn as well, or waits for nothing either.
 //!
 //! # Why no wait lasts for ever
 //!

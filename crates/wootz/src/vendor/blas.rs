@@ -9,7 +9,7 @@ use super::{
 use crate::DType;
 use libloading::Library;
 use std::{ffi::c_int, path::PathBuf, ptr, sync::OnceLock};
-use wootz_runtime::Call;
+use wootz_runtime::{Body, Call, Kernel};
 
 type Sgemm = unsafe extern "C" fn(
     c_int,
@@ -79,19 +79,24 @@ impl Blas {
     }
 }
 
-/// Why it does not take a product.
-pub(super) fn refuses(shape: &Shape) -> Option<String> {
-    let sizes = shape.sizes.iter().chain(&shape.leads);
+/// What computes a product, or why nothing does.
+pub(super) fn kernel(shape: &Shape, _: bool) -> Result<Kernel, String> {
+    let mut sizes = shape.sizes.into_iter().chain(shape.leads);
     if shape.dtype() != DType::F32 {
-        return Some(format!("the BLAS has no product in {}", shape.dtype()));
+        Err(format!("the BLAS has no product in {}", shape.dtype()))
+    } else if !sizes.all(|size| c_int::try_from(size).is_ok()) {
+        Err("the BLAS counts in 32 bits".to_owned())
+    } else {
+        Ok(Kernel {
+            name: "cblas_sgemm",
+            body: Body::Native(multiply),
+        })
     }
-    let fits = sizes.copied().all(|size| c_int::try_from(size).is_ok());
-    (!fits).then(|| "the BLAS counts in 32 bits".to_owned())
 }
 
 /// # Safety
 /// As for [`NativeFn`](wootz_runtime::NativeFn), with a plan of [`super::take`].
-pub(super) unsafe fn multiply(call: &mut Call<'_>) {
+unsafe fn multiply(call: &mut Call<'_>) {
     const ROWS: c_int = 101;
     const TRANSPOSES: [c_int; 2] = [111, 112];
     let Ok(blas) = library() else { return };

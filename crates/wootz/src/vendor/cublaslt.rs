@@ -15,7 +15,7 @@ use std::{
     ptr,
     sync::OnceLock,
 };
-use wootz_runtime::{Device, ForeignCall, kernels::KernelCache};
+use wootz_runtime::{Body, Device, ForeignCall, Kernel, kernels::KernelCache};
 
 /// Device memory that a product may use meanwhile: what NVIDIA recommends for Hopper.
 pub(super) const ROOM: usize = 32 << 20;
@@ -245,13 +245,12 @@ impl CublasLt {
             DType::BF16 => number::R_16BF,
             _ => number::R_32F,
         };
-        let [m, n, k] = shape.sizes;
+        let [m, n, _] = shape.sizes;
         let batch = c_int::try_from(shape.batch).map_err(|_| "too large a batch".to_owned())?;
         let mut library = ptr::null_mut();
         let mut layouts = [ptr::null_mut(); 3];
-        let [a, b] = shape.turned.map(|turned| turned != 0);
-        let left = if b { [k, n] } else { [n, k] };
-        let right = if a { [m, k] } else { [k, m] };
+        // What is a row to us is a column to it.
+        let [right, left] = shape.stored().map(|[rows, columns]| [columns, rows]);
         // SAFETY: the calls are those of the library's manual: each makes an object that the next
         // ones are given, and attributes are of the types that the manual gives them.
         unsafe {
@@ -333,9 +332,17 @@ pub(super) fn ordinal(device: Device) -> u32 {
         .unwrap_or(0)
 }
 
+/// What computes a product: it may still refuse one, when it is asked for an algorithm.
+pub(super) fn kernel(_: &Shape, _: bool) -> Result<Kernel, String> {
+    Ok(Kernel {
+        name: "cublasLtMatmul",
+        body: Body::Foreign(multiply),
+    })
+}
+
 /// # Safety
 /// As for [`ForeignFn`](wootz_runtime::ForeignFn), with a plan of [`super::take`].
-pub(super) unsafe fn multiply(call: &ForeignCall<'_>) -> Result<(), String> {
+unsafe fn multiply(call: &ForeignCall<'_>) -> Result<(), String> {
     let lt = library()?;
     let Scaled {
         shape,
@@ -349,12 +356,11 @@ pub(super) unsafe fn multiply(call: &ForeignCall<'_>) -> Result<(), String> {
         Some(prepared) => prepared,
         None => lt.prepared.get_or_compile(key, || lt.prepare(&shape))?,
     };
-    let pointer = |address: u64| address as *mut c_void;
-    let [a, b, bias, rest @ ..] = call.addresses else {
+    let [a, b, bias, rest @ ..] = call.places else {
         return Err("a plan without its operands".to_owned());
     };
     // What is added is bound apart, or the result itself is.
-    let (&added, &out, &room) = match rest {
+    let (added, out, room) = match rest {
         [added, out, room] => (added, out, room),
         [out, room] => (out, out, room),
         _ => return Err("a plan without its result".to_owned()),
@@ -368,17 +374,17 @@ pub(super) unsafe fn multiply(call: &ForeignCall<'_>) -> Result<(), String> {
                 prepared.library,
                 product,
                 ptr::from_ref(&alpha).cast(),
-                pointer(*b),
+                b.memory,
                 layout_b,
-                pointer(*a),
+                a.memory,
                 layout_a,
                 ptr::from_ref(&beta).cast(),
-                pointer(added),
+                added.memory,
                 layout_c,
-                pointer(out),
+                out.memory,
                 layout_c,
                 &raw const prepared.algorithm,
-                pointer(room),
+                room.memory,
                 ROOM,
                 call.stream,
             )
@@ -386,5 +392,5 @@ pub(super) unsafe fn multiply(call: &ForeignCall<'_>) -> Result<(), String> {
         checked("cublasLtMatmul", status)
     };
     // SAFETY: the plan bound the bias there.
-    unsafe { lt.describe(&shape, *bias, multiply) }
+    unsafe { lt.describe(&shape, bias.memory as u64, multiply) }
 }

@@ -1,9 +1,12 @@
 //! Matrix products by libraries that may be there when the program runs: cuBLASLt on CUDA devices, a
-//! BLAS on the CPU. Nothing is linked; what is missing is said, and the library's own kernels run.
+//! BLAS on the CPU, Metal Performance Shaders on Apple's GPUs. Nothing is linked but the last, which is
+//! part of macOS; what is missing is said, and the library's own kernels run.
 
 mod blas;
 mod cublaslt;
 mod load;
+#[cfg(any(target_os = "macos", test))]
+mod mps;
 mod shape;
 
 use crate::{
@@ -13,7 +16,7 @@ use crate::{
 };
 use shape::Shape;
 use std::{borrow::Cow, fmt, sync::Once};
-use wootz_runtime::{Body, Device, Family, Grid, Kernel, Plan, Stream, kernels::KernelCache};
+use wootz_runtime::{Device, Family, Grid, Kernel, Plan, Stream, kernels::KernelCache};
 
 /// `alpha·a·b + beta·added + bias`: layouts `[…, m, k]` and `[…, k, n]` over one batch shape.
 pub(crate) struct Product<'a> {
@@ -27,16 +30,68 @@ pub(crate) struct Product<'a> {
     pub(crate) out: &'a Tensor,
 }
 
-/// What plans of a GPU and of the CPU are called.
-const NAMES: [&str; 2] = ["cublasLtMatmul", "cblas_sgemm"];
+/// A vendor's library.
+struct Vendor {
+    /// The devices that it is for.
+    family: Family,
+    /// Its name and version, or why it is not there.
+    name: fn() -> Result<String, String>,
+    /// Why it is not there, if it is not.
+    missing: fn() -> Option<String>,
+    /// What computes a product, to which something is added that is `apart` from the result or not; or
+    /// why nothing does.
+    kernel: fn(&Shape, apart: bool) -> Result<Kernel, String>,
+    /// Device memory that a product may use meanwhile.
+    room: usize,
+    /// Whether all threads that call it take one lock: then it is no way for several streams.
+    locked: bool,
+}
+
+const VENDORS: &[Vendor] = &[
+    Vendor {
+        family: Family::Cuda,
+        name: || cublaslt::library().map(|library| library.name()),
+        missing: || cublaslt::library().err(),
+        kernel: cublaslt::kernel,
+        room: cublaslt::ROOM,
+        locked: false,
+    },
+    Vendor {
+        family: Family::Cpu,
+        name: || blas::library().map(|library| library.name()),
+        missing: || blas::library().err(),
+        kernel: blas::kernel,
+        room: 0,
+        locked: false,
+    },
+    #[cfg(target_os = "macos")]
+    Vendor {
+        family: Family::Metal,
+        name: || Ok(mps::name()),
+        missing: || None,
+        kernel: mps::kernel,
+        room: 0,
+        locked: true,
+    },
+];
+
+impl Vendor {
+    fn of(device: Device) -> Result<&'static Vendor, String> {
+        let family = device.caps().family;
+        let found = VENDORS.iter().find(|vendor| vendor.family == family);
+        found.ok_or_else(|| "no vendor's library is known for this device".to_owned())
+    }
+
+    /// Whether `auto` leaves it on this device, whatever was measured: when more than one stream has
+    /// been at work there at once. It stays left, so that results change their digits once at most.
+    fn is_left(&self, wanted: Path, device: Device) -> bool {
+        self.locked && wanted == Path::Auto && device.streams() > 1
+    }
+}
 
 /// What a vendor's library is on a device: its name and version, or why there is none.
 pub fn library(device: Device) -> Result<String, String> {
-    match device.caps().family {
-        Family::Cuda => cublaslt::library().map(|library| library.name()),
-        Family::Cpu => blas::library().map(|library| library.name()),
-        _ => Err("no vendor's library is known for this device".to_owned()),
-    }
+    Vendor::of(device).and_then(|vendor| (vendor.name)())
 }
 
 /// Whether no product on `device` is the vendor's, nor is anyone told which way it goes.
@@ -59,24 +114,16 @@ pub(crate) fn take(op: &'static str, stream: &Stream, product: &Product<'_>) -> 
     if path::is_logged() {
         log(op, device, product, &choice);
     }
-    let Choice::Vendor(shape, _) = choice else {
+    let Choice::Vendor(vendor, kernel, shape, _) = choice else {
         return Ok(false);
     };
-    let room = match device.caps().family {
-        Family::Cuda => Some(stream.allocate(cublaslt::ROOM)?),
-        _ => None,
+    let room = match vendor.room {
+        0 => None,
+        bytes => Some(stream.allocate(bytes)?),
     };
     let ((a, _), (b, _), out) = (product.a, product.b, product.out);
     let bias = product.bias.unwrap_or(b);
     let (_, added) = product.added.unwrap_or((0.0, out));
-    let body = match &room {
-        Some(_) => Body::Foreign(cublaslt::multiply),
-        None => Body::Native(blas::multiply),
-    };
-    let kernel = Kernel {
-        name: NAMES[usize::from(room.is_none())],
-        body,
-    };
     let beta = product.added.map_or(0.0, |(beta, _)| beta);
     let params = shape.scaled([product.alpha, beta], cublaslt::ordinal(device));
     let plan = Plan::new(kernel, Grid::units(1), &params)
@@ -101,7 +148,7 @@ pub(crate) fn take(op: &'static str, stream: &Stream, product: &Product<'_>) -> 
     match done {
         // The library would not: nothing was written, and the own kernels will.
         Err(Error::Runtime(wootz_runtime::Error::Driver { call, message, .. }))
-            if call == NAMES[0] =>
+            if call == kernel.name =>
         {
             let say = || eprintln!("wootz: {op} stays with own kernels: {message}");
             if path::is_logged() {
@@ -116,7 +163,7 @@ pub(crate) fn take(op: &'static str, stream: &Stream, product: &Product<'_>) -> 
 /// A way and the reason for it.
 enum Choice {
     Own(Cow<'static, str>),
-    Vendor(Shape, &'static str),
+    Vendor(&'static Vendor, Kernel, Shape, &'static str),
 }
 
 fn choose(device: Device, wanted: Path, product: &Product<'_>) -> Choice {
@@ -138,27 +185,24 @@ fn choose(device: Device, wanted: Path, product: &Product<'_>) -> Choice {
         Some(Some(_)) => return own("measured as faster"),
         None => "asked for",
     };
-    if let Some(why) = missing(device) {
-        static SAID: Once = Once::new();
-        SAID.call_once(|| eprintln!("wootz: no vendor's products on {}: {why}", device.name()));
-        return Choice::Own(why.into());
-    }
-    let refusal = match device.caps().family {
-        Family::Cpu => blas::refuses(&shape),
-        _ => None,
+    let there = Vendor::of(device).and_then(|vendor| (vendor.missing)().map_or(Ok(vendor), Err));
+    let vendor = match there {
+        Ok(vendor) => vendor,
+        Err(why) => {
+            static SAID: Once = Once::new();
+            SAID.call_once(|| eprintln!("wootz: no vendor's products on {}: {why}", device.name()));
+            return Choice::Own(why.into());
+        }
     };
-    match refusal {
-        Some(why) => Choice::Own(why.into()),
-        None => Choice::Vendor(shape, why),
+    if vendor.is_left(wanted, device) {
+        return own("the vendor's calls take one lock, and there is more than one stream");
     }
-}
-
-/// Why a device has no vendor's library.
-fn missing(device: Device) -> Option<String> {
-    match device.caps().family {
-        Family::Cuda => cublaslt::library().err(),
-        Family::Cpu => blas::library().err(),
-        _ => Some("no vendor's library is known for this device".to_owned()),
+    let apart = product
+        .added
+        .is_some_and(|(_, added)| !std::ptr::eq(added, product.out));
+    match (vendor.kernel)(&shape, apart) {
+        Ok(kernel) => Choice::Vendor(vendor, kernel, shape, why),
+        Err(why) => Choice::Own(why.into()),
     }
 }
 
@@ -187,7 +231,35 @@ impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Choice::Own(why) => write!(f, "own ({why})"),
-            Choice::Vendor(_, why) => write!(f, "vendor ({why})"),
+            Choice::Vendor(_, kernel, _, why) => write!(f, "vendor, {} ({why})", kernel.name),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wootz_runtime::null::Null;
+
+    #[test]
+    fn auto_leaves_calls_behind_a_lock_with_the_second_stream_for_good() {
+        let device = Null::device(1 << 20, true).0;
+        let vendor = |locked| Vendor {
+            family: Family::Null,
+            name: || Ok("one".to_owned()),
+            missing: || None,
+            kernel: |_, _| Err("none".to_owned()),
+            room: 0,
+            locked,
+        };
+        let left = |locked, wanted| vendor(locked).is_left(wanted, device);
+        let first = Stream::new(device).unwrap();
+        assert!(!left(true, Path::Auto));
+        let second = Stream::new(device).unwrap();
+        assert!(left(true, Path::Auto));
+        assert!(!left(true, Path::Vendor), "who asks for it gets it");
+        assert!(!left(false, Path::Auto), "no lock, no reason");
+        drop((first, second));
+        assert!(left(true, Path::Auto), "it does not come back");
     }
 }

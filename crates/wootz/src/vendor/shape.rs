@@ -85,6 +85,16 @@ impl Shape {
         }
     }
 
+    /// Rows and columns of each operand as it lies in memory.
+    pub(super) fn stored(&self) -> [[u64; 2]; 2] {
+        let [m, n, k] = self.sizes;
+        let lies = |[rows, columns]: [u64; 2], turned| match turned {
+            0 => [rows, columns],
+            _ => [columns, rows],
+        };
+        [lies([m, k], self.turned[0]), lies([k, n], self.turned[1])]
+    }
+
     /// What its measurement is found under.
     pub(super) fn class(&self) -> Class {
         Class::new(

@@ -15,7 +15,7 @@ use crate::{
     buffer::{Buffer, RawMemory},
     error::{Error, Result},
     graph::{Calls, Run},
-    plan::{Body, ForeignCall, ForeignFn, Plan},
+    plan::{Body, ForeignCall, ForeignFn, Place, Plan},
     resident::Submission,
     stream::StreamShared,
     sync::Spin,
@@ -231,10 +231,14 @@ impl CudaQueue {
     /// # Safety
     /// As for [`Stream::submit`](crate::Stream::submit).
     unsafe fn call(&self, plan: &Plan<'_>, function: ForeignFn) -> Result<()> {
-        let addresses: SmallVec<[CUdeviceptr; 8]> = addresses(plan).collect();
+        let place = |address: CUdeviceptr| Place {
+            memory: address as *mut _,
+            offset: 0,
+        };
+        let places: SmallVec<[Place; 8]> = addresses(plan).map(place).collect();
         let call = ForeignCall {
             params: plan.params.bytes(),
-            addresses: &addresses,
+            places: &places,
             stream: self.lane.stream.0.cast(),
         };
         // SAFETY: the caller vouches that bindings and parameters are the function's; the context

@@ -4,7 +4,7 @@ use super::{gpu::Gpu, kernels::Pipeline, memory::Memory};
 use crate::{
     encode::{Await, Commands},
     error::{Error, Result},
-    plan::Plan,
+    plan::{ForeignCall, ForeignFn, Place, Plan},
     timeline::Ticket,
 };
 use block2::RcBlock;
@@ -27,15 +27,23 @@ pub(super) struct Encoder {
     index: usize,
     event: Retained<ProtocolObject<dyn MTLSharedEvent>>,
     fence: Retained<ProtocolObject<dyn MTLFence>>,
-    /// Whether an earlier buffer updates the fence.
-    fenced: bool,
+    before: Option<Before>,
     open: Option<Open>,
 }
 
 struct Open {
     buffer: Retained<ProtocolObject<dyn MTLCommandBuffer>>,
-    encoder: Retained<ProtocolObject<dyn MTLComputeCommandEncoder>>,
+    /// None in a buffer that another library encodes.
+    encoder: Option<Retained<ProtocolObject<dyn MTLComputeCommandEncoder>>>,
     waits: SmallVec<[Await; 2]>,
+}
+
+/// The stream's last buffer that was committed.
+#[derive(Clone, Copy)]
+struct Before {
+    last: Ticket,
+    /// Whether it updates the fence: another library's passes do not.
+    fences: bool,
 }
 
 // SAFETY: Metal lets any thread use a command buffer and its encoder, one at a time; they are touched
@@ -54,7 +62,7 @@ impl Encoder {
             index,
             event,
             fence: fence.ok_or_else(|| gpu.refused("newFence", "no fence"))?,
-            fenced: false,
+            before: None,
             open: None,
         })
     }
@@ -64,7 +72,11 @@ impl Encoder {
     /// # Safety
     /// As for [`Stream::submit`](crate::Stream::submit), on this stream; the pipeline is the plan's.
     pub(super) unsafe fn dispatch(&self, pipeline: &Pipeline, plan: &Plan<'_>, groups: usize) {
-        let Some(Open { encoder, .. }) = &self.open else {
+        let Some(Open {
+            encoder: Some(encoder),
+            ..
+        }) = &self.open
+        else {
             return;
         };
         let params = plan.params.bytes();
@@ -94,12 +106,47 @@ impl Encoder {
             encoder.dispatchThreadgroups_threadsPerThreadgroup(size(groups), lanes);
         });
     }
+
+    /// Lets another library encode the plan into a buffer that was opened for it alone.
+    ///
+    /// # Safety
+    /// As for [`Stream::submit`](crate::Stream::submit), on this stream; the function is the plan's.
+    pub(super) unsafe fn call(&self, plan: &Plan<'_>, function: ForeignFn) -> Result<(), String> {
+        let Some(Open {
+            buffer,
+            encoder: None,
+            ..
+        }) = &self.open
+        else {
+            return Err("no buffer was opened for it".to_owned());
+        };
+        let places: SmallVec<[Place; 8]> = plan
+            .bindings
+            .iter()
+            .map(|binding| {
+                // SAFETY: memory of this device, which the plan's buffer keeps.
+                let memory = unsafe { Memory::of(binding.buffer.memory()) };
+                Place {
+                    memory: Retained::as_ptr(&memory.buffer).cast_mut().cast(),
+                    offset: binding.offset,
+                }
+            })
+            .collect();
+        let call = ForeignCall {
+            params: plan.params.bytes(),
+            places: &places,
+            stream: Retained::as_ptr(buffer).cast_mut().cast(),
+        };
+        // SAFETY: the caller vouches that bindings and parameters are the function's. The buffer
+        // waits for all that this stream committed before, and what comes next waits for it.
+        autoreleasepool(|_| unsafe { function(&call) })
+    }
 }
 
 impl Commands for Encoder {
     type Error = Error;
 
-    fn open(&mut self, waits: &[Await]) -> Result<()> {
+    fn open(&mut self, waits: &[Await], alone: bool) -> Result<()> {
         autoreleasepool(|_| {
             let refused = |call| self.gpu.refused(call, "nothing");
             let buffer = self.gpu.queue.commandBuffer();
@@ -111,10 +158,21 @@ impl Commands for Encoder {
                     buffer.encodeWaitForEvent_value(event, wait.ticket.number());
                 }
             }
-            let encoder = buffer.computeCommandEncoderWithDispatchType(MTLDispatchType::Concurrent);
-            let encoder =
-                encoder.ok_or_else(|| refused("computeCommandEncoderWithDispatchType"))?;
-            if self.fenced {
+            // The stream's own fence orders its own passes only.
+            let fenced = self.before.filter(|before| !alone && before.fences);
+            if let Some(before) = self.before.filter(|_| fenced.is_none()) {
+                let event = ProtocolObject::from_ref(&*self.event);
+                buffer.encodeWaitForEvent_value(event, before.last.number());
+            }
+            let encoder = match alone {
+                true => None,
+                false => {
+                    let made =
+                        buffer.computeCommandEncoderWithDispatchType(MTLDispatchType::Concurrent);
+                    Some(made.ok_or_else(|| refused("computeCommandEncoderWithDispatchType"))?)
+                }
+            };
+            if let (Some(encoder), Some(_)) = (&encoder, fenced) {
                 encoder.waitForFence(&self.fence);
             }
             let waits = SmallVec::from_slice(waits);
@@ -128,9 +186,12 @@ impl Commands for Encoder {
     }
 
     fn barrier(&mut self) {
-        if let Some(open) = &self.open {
-            open.encoder
-                .memoryBarrierWithScope(MTLBarrierScope::Buffers);
+        if let Some(Open {
+            encoder: Some(encoder),
+            ..
+        }) = &self.open
+        {
+            encoder.memoryBarrierWithScope(MTLBarrierScope::Buffers);
         }
     }
 
@@ -144,9 +205,14 @@ impl Commands for Encoder {
             waits,
         } = open;
         autoreleasepool(|_| {
-            encoder.updateFence(&self.fence);
-            self.fenced = true;
-            encoder.endEncoding();
+            if let Some(encoder) = &encoder {
+                encoder.updateFence(&self.fence);
+                encoder.endEncoding();
+            }
+            self.before = Some(Before {
+                last,
+                fences: encoder.is_some(),
+            });
             let event = ProtocolObject::from_ref(&*self.event);
             buffer.encodeSignalEvent_value(event, last.number());
             let (gpu, index) = (self.gpu, self.index);

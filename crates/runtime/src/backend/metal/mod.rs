@@ -9,7 +9,8 @@
 //! Metal tracks no hazards here: its tracking is the device's, and would order streams against each
 //! other. Inside a buffer dispatches run side by side, and barriers stand where plans meet. From one
 //! buffer of a stream to the next the stream's fence orders them, which costs less than an event.
-//! Between streams it is the event.
+//! Between streams it is the event; and on either side of a buffer that another library encodes, whose
+//! passes know no fence of ours.
 //!
 //! # Completion
 //!
