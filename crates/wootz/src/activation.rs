@@ -19,7 +19,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Every activation, in the order of its discriminants.
+    /// Every activation, in the order of its discriminants, which `tile/epilogue.h` knows as well.
     pub const ALL: [Activation; 5] = [
         Activation::None,
         Activation::Relu,
@@ -27,17 +27,6 @@ impl Activation {
         Activation::GeluTanh,
         Activation::Silu,
     ];
-
-    /// Its struct in the kernel dialect, in `ops/unary.h`.
-    pub(crate) fn source(self) -> &'static str {
-        match self {
-            Activation::None => "Copy",
-            Activation::Relu => "Relu",
-            Activation::Gelu => "Gelu",
-            Activation::GeluTanh => "GeluTanh",
-            Activation::Silu => "Silu",
-        }
-    }
 
     /// The error in ulps of `f32` that its arithmetic allows at `x`, as the ops of these names have
     /// it; `coarse` if the result will be rounded to bf16.

@@ -12,16 +12,18 @@
 
 namespace wootz {
 
-// PACKED if packs of both matrices can be moved as one. Scratch: STAGES times BM x BK and BK x BN
-// elements of T.
-template <typename T, typename Out, typename Act, u32 BM, u32 BN, u32 BK, u32 WM, u32 WN,
+// FINISHED if anything becomes of sums, PACKED if packs of both matrices can be moved as one. Scratch:
+// STAGES times BM x BK and BK x BN elements of T.
+template <typename T, typename Out, bool FINISHED, u32 BM, u32 BN, u32 BK, u32 WM, u32 WN,
           u32 STAGES, bool A_INNER, bool X_INNER, bool PACKED>
 inline void matmul(Place at, device const T* a, device const T* x, device const T* bias,
                    device const Out* added, device Out* y, constant MatmulParams& p) {
   typedef Supply<T, BM, BK, A_INNER, PACKED, 32 * WM * WN> Left;
   typedef Supply<T, BN, BK, X_INNER, PACKED, 32 * WM * WN> Right;
   enum : u32 { TM = BM / (8 * WM), TN = BN / (8 * WN), SLOT = (BM + BN) * BK };
+  typedef Strip<8 * TN> Rows;
   static_assert(BK % (2 * MATRIX_K) == 0, "two sets of blocks take turns");
+  static_assert(WM * WN * Rows::SIZE * sizeof(f32) <= STAGES * SLOT * sizeof(T), "strips fit");
   typename Left::Tile of_a;
   typename Right::Tile of_x;
   scratch T* slots = scratch_at<T>(at, 0);
@@ -77,12 +79,27 @@ inline void matmul(Place at, device const T* a, device const T* x, device const 
       }
     }
 
+    if (FINISHED) {
+      arrived(at);
+      scratch_barrier(at);
+      scratch f32* strip = strip_at<8 * TN>(at);
+      scratch f32* own = strip + (block_row(at) * Rows::STEP + block_column(at));
+      UNROLL for (u32 i = 0; i < TM; ++i) {
+        UNROLL for (u32 j = 0; j < TN; ++j) {
+          put(own + 8 * j, get(c, i, j, 0));
+          put(own + (8 * j + 1), get(c, i, j, 1));
+        }
+        write_strip<8 * TN>(at, p, strip, bias, added, y, unit, unit.row + high + 8 * i, 1,
+                            unit.column + wide);
+      }
+      continue;
+    }
     UNROLL for (u32 j = 0; j < TN; ++j) {
       u64 column = unit.column + wide + 8 * j + block_column(at);
       UNROLL for (u32 i = 0; i < TM; ++i) {
         u64 row = unit.row + high + 8 * i + block_row(at);
         f32 run[2] = {get(c, i, j, 0), get(c, i, j, 1)};
-        write_run<Act, 2>(p, y, run, bias, added, unit, row, column);
+        write_run<2>(p, y, run, unit, row, column);
       }
     }
   }

@@ -102,8 +102,8 @@ template <u32 COUNT, u32 APART> inline void take_runs(thread f32* to, scratch co
   }
 }
 
-// Scratch: STAGES times BK x (BM + 4) and BK x (BN + 4) elements.
-template <typename Out, typename Act, u32 BM, u32 BN, u32 BK, u32 WM, u32 WN, u32 STAGES,
+// FINISHED if anything becomes of sums. Scratch: STAGES times BK x (BM + 4) and BK x (BN + 4) elements.
+template <typename Out, bool FINISHED, u32 BM, u32 BN, u32 BK, u32 WM, u32 WN, u32 STAGES,
           bool A_INNER, bool X_INNER, bool PACKED>
 inline void matmul_lanes(Place at, device const f32* a, device const f32* x, device const f32* bias,
                          device const Out* added, device Out* y, constant MatmulParams& p) {
@@ -111,7 +111,9 @@ inline void matmul_lanes(Place at, device const f32* a, device const f32* x, dev
   typedef Feed<BN, BK, 32 * WM * WN, X_INNER, PACKED> Right;
   // 8 x 4 lanes of a simd.
   enum : u32 { TM = BM / (8 * WM), TN = BN / (4 * WN), SLOT = BK * (Left::STEP + Right::STEP) };
+  typedef Strip<4 * TN> Rows;
   static_assert(BK % 2 == 0, "two sets of values take turns");
+  static_assert(u32(WM * WN * Rows::SIZE) <= u32(STAGES * SLOT), "strips fit");
   scratch f32* slots = scratch_at<f32>(at, 0);
   scratch f32* end = slots + STAGES * SLOT;
   u32 high = simd_index(at) / WN * (8 * TM) + simd_lane(at) / 4 * 4;
@@ -181,12 +183,25 @@ inline void matmul_lanes(Place at, device const f32* a, device const f32* x, dev
       }
     }
 
+    if (FINISHED) {
+      arrived(at);
+      scratch_barrier(at);
+      u32 top = simd_index(at) / WN * (8 * TM), side = simd_index(at) % WN * (4 * TN);
+      scratch f32* strip = strip_at<4 * TN>(at);
+      scratch f32* own = strip + (simd_lane(at) / 4 * Rows::STEP + simd_lane(at) % 4 * 4);
+      UNROLL for (u32 i = 0; i < TM; ++i) {
+        UNROLL for (u32 j = 0; j < TN; ++j) put(own + (j / 4 * 16 + j % 4), sums[i][j]);
+        write_strip<4 * TN>(at, p, strip, bias, added, y, unit, unit.row + top + i / 4 * 32 + i % 4,
+                            4, unit.column + side);
+      }
+      continue;
+    }
     UNROLL for (u32 j = 0; j < TN; j += 4) {
       u64 column = unit.column + wide + j / 4 * 16;
       UNROLL for (u32 i = 0; i < TM; ++i) {
         u64 row = unit.row + high + i / 4 * 32 + i % 4;
         f32 run[4] = {sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]};
-        write_run<Act, 4>(p, y, run, bias, added, unit, row, column);
+        write_run<4>(p, y, run, unit, row, column);
       }
     }
   }

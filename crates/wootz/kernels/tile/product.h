@@ -2,7 +2,7 @@
 #include "tile/epilogue.h"
 
 // What the kernels of matrix products share: which tile a unit of work is, where its matrices are, and
-// the way out.
+// the ways out.
 
 namespace wootz {
 
@@ -63,18 +63,12 @@ inline device const T* matrix_at(device const T* from, u64 batch, constant Matmu
   return from;
 }
 
-// What becomes of neighbours in a row of a unit's product.
-template <typename Act, u32 RUN, typename Out, typename T>
-inline void write_run(constant MatmulParams& p, device Out* y, thread f32* run,
-                      device const T* bias, device const Out* added, Unit unit, u64 row,
-                      u64 column) {
+// Writes neighbours in a row of a unit's product as they are.
+template <u32 RUN, typename Out>
+inline void write_run(constant MatmulParams& p, device Out* y, thread const f32* run, Unit unit,
+                      u64 row, u64 column) {
   if (row >= p.rows) return;
   device Out* to = y + ((unit.product * p.rows + row) * p.columns + column);
-  UNROLL for (u32 e = 0; e < RUN; ++e) {
-    if (column + e < p.columns) {
-      run[e] = End<Act, Out, T>::of(p.epilogue, run[e], bias, added, unit.batch, row, column + e);
-    }
-  }
   if (p.runs) {
     Pack<Out, RUN> pack = narrow<Out, RUN>(run);
     if (column < p.columns) store(to, pack);
@@ -83,6 +77,32 @@ inline void write_run(constant MatmulParams& p, device Out* y, thread f32* run,
   UNROLL for (u32 e = 0; e < RUN; ++e) {
     if (column + e < p.columns) to[e] = Out(run[e]);
   }
+}
+
+// Eight rows of a simd's sums, WIDE columns, in scratch memory: on their way to what becomes of them,
+// whose code is there once for all of them then, and not for each register.
+template <u32 WIDE> struct Strip {
+  enum : u32 { STEP = WIDE + 4, SIZE = 8 * STEP };
+};
+// That of a simd.
+template <u32 WIDE> inline scratch f32* strip_at(Place at) {
+  return scratch_at<f32>(at, simd_index(at) * (Strip<WIDE>::SIZE * u32(sizeof(f32))));
+}
+
+// Finishes and writes one: rows `apart` from each other from `row` on, columns from `column` on.
+template <u32 WIDE, typename Out, typename T>
+inline void write_strip(Place at, constant MatmulParams& p, scratch const f32* strip,
+                        device const T* bias, device const Out* added, device Out* y, Unit unit,
+                        u64 row, u32 apart, u64 column) {
+  simd_barrier(at);
+  ROLLED for (u32 i = simd_lane(at); i < 8 * WIDE; i += SIMD_LANES) {
+    u64 r = row + i / WIDE * apart, n = column + i % WIDE;
+    if (r >= p.rows || n >= p.columns) continue;
+    f32 sum = get(strip + (i / WIDE * Strip<WIDE>::STEP + i % WIDE));
+    f32 value = finished(p.epilogue, sum, bias, added, unit.batch, r, n);
+    y[(unit.product * p.rows + r) * p.columns + n] = Out(value);
+  }
+  simd_barrier(at);
 }
 
 }  // namespace wootz

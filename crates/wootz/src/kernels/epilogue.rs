@@ -38,8 +38,7 @@ impl<'a> Epilogue<'a> {
             alpha: self.alpha,
             beta,
             has_bias: self.bias.is_some().into(),
-            // A factor of zero adds nothing, whatever is there.
-            has_added: (beta != 0.0).into(),
+            activation: self.activation as u32,
             added_batch,
             added_row,
             added_column,
@@ -64,8 +63,6 @@ pub struct Finish {
     pub dtype: DType,
     /// and the results'.
     pub to: DType,
-    /// What becomes of a sum with its bias.
-    pub activation: Activation,
     /// Elements of a row that are moved as one.
     pub vector: usize,
 }
@@ -83,21 +80,18 @@ impl Finish {
     /// The kernels that products of a type use.
     pub(super) fn all(dtype: DType) -> Vec<Id> {
         let mut all = vec![];
-        for activation in Activation::ALL {
-            for &to in DType::FLOATS {
-                let mut from = vec![DType::F32, dtype];
-                from.dedup();
-                // Sums of less than all their digits are for results of no more.
-                from.retain(|&from| from == DType::F32 || from == to);
-                for (from, vector) in from.into_iter().flat_map(|x| [(x, 1), (x, pack(to))]) {
-                    all.push(Id::Finish(Finish {
-                        from,
-                        dtype,
-                        to,
-                        activation,
-                        vector,
-                    }));
-                }
+        for &to in DType::FLOATS {
+            let mut from = vec![DType::F32, dtype];
+            from.dedup();
+            // Sums of less than all their digits are for results of no more.
+            from.retain(|&from| from == DType::F32 || from == to);
+            for (from, vector) in from.into_iter().flat_map(|x| [(x, 1), (x, pack(to))]) {
+                all.push(Id::Finish(Finish {
+                    from,
+                    dtype,
+                    to,
+                    vector,
+                }));
             }
         }
         all
@@ -105,11 +99,11 @@ impl Finish {
 
     pub(super) fn instance(self) -> Instance {
         let [from, dtype, to] = [self.from, self.dtype, self.to].map(element);
-        let (op, vector) = (self.activation.source(), self.vector);
+        let vector = self.vector;
         let mut buffers: Vec<Buffer> = [from, dtype, to].map(Buffer::input).into();
         buffers.push(Buffer::output(to));
-        let name = format!("finish_{op}_{from}_{dtype}_{to}_v{vector}");
-        let body = format!("finish<{op}, {vector}, {from}, {dtype}, {to}>");
+        let name = format!("finish_{from}_{dtype}_{to}_v{vector}");
+        let body = format!("finish<{vector}, {from}, {dtype}, {to}>");
         Instance::new("ops/finish.h", name, body, FinishParams::C, buffers)
     }
 }
@@ -136,7 +130,6 @@ pub(crate) fn finish<'a>(
         from,
         dtype: factor.dtype(),
         to: out.dtype(),
-        activation: epilogue.activation,
         vector,
     });
     let read = from.size() * parts + epilogue.added.map_or(0, |_| out.dtype().size());

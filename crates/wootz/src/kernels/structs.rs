@@ -134,13 +134,13 @@ kernel_params! {
     pub struct EpilogueParams {
         /// Factor of a sum.
         alpha: f32,
-        /// Factor of what is added at the end.
+        /// Factor of what is added at the end; 0 for nothing.
         beta: f32,
         /// Whether there is a bias.
         has_bias: u32,
-        /// Whether anything is added at the end:
-        has_added: u32,
-        /// from the part of one product to that of the next,
+        /// Which activation.
+        activation: u32,
+        /// In what is added, from the part of one product to that of the next,
         added_batch: i64,
         /// from one row to the next
         added_row: i64,

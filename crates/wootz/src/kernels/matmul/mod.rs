@@ -9,7 +9,7 @@ pub(crate) use product::Product;
 pub use tile::{Means, Tile};
 
 use super::{Buffer, Form, Id, Instance, KernelParams, element, structs::MatmulParams};
-use crate::{Activation, DType};
+use crate::DType;
 use tile::Family;
 
 /// Which kernel.
@@ -19,8 +19,8 @@ pub struct Matmul {
     pub dtype: DType,
     /// and the results'.
     pub to: DType,
-    /// What becomes of a sum with its factor and bias; none where they are written as they are.
-    pub activation: Option<Activation>,
+    /// Whether anything becomes of sums before they are written.
+    pub finished: bool,
     /// The tile.
     pub tile: Tile,
     /// How the matrices lie.
@@ -60,31 +60,28 @@ impl Matmul {
     /// Every kernel of a type that writes sums as they are, and for one tile of each kind those that
     /// finish them: what becomes of a sum does not depend on where it comes from.
     pub(super) fn all(dtype: DType) -> Vec<Id> {
-        let mut all = vec![];
-        let mut finished = vec![];
+        let (mut all, mut means) = (vec![], vec![]);
+        let mut sums = vec![(dtype, false), (DType::F32, false)];
+        sums.dedup();
+        let ends = DType::FLOATS.iter().map(|&to| (to, true));
         for tile in Family::all(dtype) {
-            let first = Ways::all().next().into_iter();
-            let others = Activation::ALL.into_iter().map(Some);
-            let more = match finished.contains(&tile.means) {
-                true => vec![],
-                false => others
-                    .flat_map(|end| DType::FLOATS.iter().map(move |&to| (to, end)))
-                    .collect(),
-            };
-            finished.push(tile.means);
-            let mut sums = vec![(dtype, None), (DType::F32, None)];
-            sums.dedup();
-            let bare = Ways::all().flat_map(|ways| sums.iter().map(move |&end| (ways, end)));
-            let more = first.flat_map(|ways| more.iter().map(move |&end| (ways, end)));
-            all.extend(bare.chain(more).map(|(ways, (to, activation))| {
-                Id::Matmul(Matmul {
+            let mut add = |ways, (to, finished)| {
+                all.push(Id::Matmul(Matmul {
                     dtype,
                     to,
-                    activation,
+                    finished,
                     tile,
                     ways,
-                })
-            }));
+                }));
+            };
+            for ways in Ways::all() {
+                sums.iter().for_each(|&end| add(ways, end));
+            }
+            if !means.contains(&tile.means) {
+                means.push(tile.means);
+                let ways = Ways::all().next().expect("there are several");
+                ends.clone().for_each(|end| add(ways, end));
+            }
         }
         all
     }
@@ -93,29 +90,29 @@ impl Matmul {
         let Matmul {
             dtype,
             to,
-            activation,
+            finished,
             tile,
             ways,
         } = self;
         let [t, out] = [dtype, to].map(element);
-        let end = activation.map_or("Bare", Activation::source);
+        let end = if finished { "_finished" } else { "" };
         let (tile_name, ways_name) = (tile.suffix(), ways.suffix());
         let arguments = arguments(tile, ways);
         let (file, body) = match tile.means {
             Means::Blocks => (
                 "ops/matmul.h",
-                format!("matmul<{t}, {out}, {end}, {arguments}>"),
+                format!("matmul<{t}, {out}, {finished}, {arguments}>"),
             ),
             Means::Lanes => (
                 "ops/matmul_lanes.h",
-                format!("matmul_lanes<{out}, {end}, {arguments}>"),
+                format!("matmul_lanes<{out}, {finished}, {arguments}>"),
             ),
         };
         let mut buffers = vec![Buffer::input(t); 3];
         buffers.extend([Buffer::input(out), Buffer::output(out)]);
         Instance {
             file,
-            name: format!("matmul_{t}_{out}_{end}_{tile_name}{ways_name}"),
+            name: format!("matmul_{t}_{out}{end}_{tile_name}{ways_name}"),
             body,
             lanes: tile.lanes(),
             form: Form::Plain,

@@ -170,11 +170,11 @@ impl<'a> Product<'a> {
         let (m, n, k) = (params.rows, params.columns, params.depth);
         let values = (m * k + k * n + m * n).saturating_mul(params.batch);
         let flops = (2 * m * n).saturating_mul(k).saturating_mul(params.batch);
-        let bare = sums.is_some() || epilogue.is_plain() && epilogue.bias.is_none();
+        let finished = sums.is_none() && !(epilogue.is_plain() && epilogue.bias.is_none());
         let id = Id::Matmul(Matmul {
             dtype,
             to: sums.map_or(out.dtype(), |_| DType::F32),
-            activation: (!bare).then_some(epilogue.activation),
+            finished,
             tile,
             ways,
         });
@@ -182,9 +182,9 @@ impl<'a> Product<'a> {
             .read(a.buffer(), a.byte_offset())
             .read(b.buffer(), b.byte_offset());
         // Of sums as they are, a kernel reads neither bias nor what is added.
-        let plan = match bare {
-            true => plan.read(b.buffer(), 0).read(b.buffer(), 0),
-            false => epilogue.bind(plan, b),
+        let plan = match finished {
+            true => epilogue.bind(plan, b),
+            false => plan.read(b.buffer(), 0).read(b.buffer(), 0),
         };
         let (target, offset) = sums.map_or((out.buffer(), out.byte_offset()), |sums| (sums, 0));
         plan.write(target, offset)
