@@ -41,7 +41,7 @@ const UNUSED: *mut Form = ptr::null_mut();
 const USED: *mut Form = ptr::without_provenance_mut(1);
 /// Somebody makes the form.
 const BUSY: *mut Form = ptr::without_provenance_mut(2);
-/// There is no room for it.
+/// There will be none.
 const REFUSED: *mut Form = ptr::without_provenance_mut(3);
 
 /// What a use of a weight finds.
@@ -94,13 +94,14 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Room for a form of `bytes` bytes. Where there is none, nobody asks this tensor again.
+    /// Room for a form of `bytes` bytes, if there is any.
     pub(crate) fn claim(&self, device: Device, bytes: usize) -> Option<Claim> {
-        let claim = Claim::new(&HELD, limit(device), bytes);
-        if claim.is_none() {
-            self.slot.0.store(REFUSED, Relaxed);
-        }
-        claim
+        Claim::new(&HELD, limit(device), bytes)
+    }
+
+    /// Makes none; nobody asks this tensor again.
+    pub(crate) fn refuse(self) {
+        self.slot.0.store(REFUSED, Relaxed);
     }
 
     /// Keeps the form, whose memory is whole.
@@ -117,7 +118,7 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        // Fails where the turn was used, or there is no room.
+        // Fails where the form is there, or refused.
         let _ = self.slot.0.compare_exchange(BUSY, USED, Relaxed, Relaxed);
     }
 }
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_fails_goes_to_the_next_and_one_without_room_to_nobody() {
+    fn a_turn_that_fails_goes_to_the_next_and_one_that_refuses_to_nobody() {
         let slot = Slot::new();
         assert!(matches!(slot.look(0), Found::Nothing));
         for _ in 0..2 {
@@ -279,8 +280,10 @@ mod tests {
             panic!("no turn")
         };
         assert!(turn.claim(Device::cpu(), usize::MAX).is_none());
-        drop(turn);
-        assert!(matches!(slot.look(0), Found::Nothing));
+        turn.refuse();
+        for _ in 0..2 {
+            assert!(matches!(slot.look(0), Found::Nothing));
+        }
     }
 
     #[test]

@@ -223,11 +223,11 @@ impl Product<'_> {
             Found::Turn(turn) => turn,
         };
         let bytes = blocking.packed_bytes;
-        // Elements that the kernel widens would take twice the weight's memory.
-        let most = 2 * weight.count() * weight.dtype().size() - 1;
-        let asked = if bytes <= most { bytes } else { usize::MAX };
-        let claim = turn.claim(stream.device(), asked);
-        let Some(claim) = claim else {
+        // Elements that the kernel widens take twice the weight's memory.
+        let widened = bytes >= 2 * weight.count() * weight.dtype().size();
+        let claim = (!widened).then(|| turn.claim(stream.device(), bytes));
+        let Some(claim) = claim.flatten() else {
+            turn.refuse();
             params.packed = 0;
             return Ok(false);
         };
