@@ -37,7 +37,7 @@ pub struct Blocking {
     /// Rows and columns of C, cut into blocks; a unit is one of each.
     pub(super) rows: Cut,
     pub(super) columns: Cut,
-    /// Values of k between two visits to a tile's sums.
+    /// Values of k that a panel of B is read for before the next panel's turn.
     pub(super) k_block: usize,
     /// Values of k for which scratch memory holds A; a multiple of `k_block`.
     pub(super) k_span: usize,
@@ -45,8 +45,9 @@ pub struct Blocking {
     pub(super) k_room: usize,
     /// Matrices that one unit computes, where each is one block.
     pub(super) group: usize,
-    /// Panels of B that one unit of packing packs.
+    /// Panels of B that one unit of packing packs, and values of k of each.
     pub(super) pack_group: usize,
+    pub(super) pack_depth: usize,
     pub(super) scratch: Scratch,
     /// Bytes of the buffer that units share; zero where nothing is packed ahead.
     pub packed_bytes: usize,
@@ -124,6 +125,8 @@ const RAW_A_COLUMNS: usize = 128;
 const UNIT_WORK: usize = 1 << 18;
 /// Bytes that make a unit of packing worth handing out.
 const PACK_UNIT_BYTES: usize = 64 << 10;
+/// Panels that are packed side by side where rows of B lie together.
+const PACK_PANELS: usize = 4;
 /// The most that is packed ahead; beyond, each unit packs what it needs.
 const PACKED_LIMIT: usize = 1 << 40;
 
@@ -207,13 +210,23 @@ impl Blocking {
             _ => (Source::Scratch, 0),
         };
 
-        let (pack_group, pack_units) = match b {
-            Source::Shared => {
+        // Rows of B that lie together are read together, across several panels.
+        let (pack_group, pack_depth) = match problem.b.column {
+            1 => (
+                PACK_PANELS,
+                whole(PACK_UNIT_BYTES / (PACK_PANELS * tile_columns)),
+            ),
+            _ => {
                 let fitting = PACK_UNIT_BYTES / (tile_columns * size) / k_room.max(1);
-                let (group, panels) = (fitting.max(1), n.div_ceil(tile_columns));
-                (group, problem.batch.count_b() * panels.div_ceil(group))
+                (fitting.max(1), k_room.max(1))
             }
-            _ => (1, 0),
+        };
+        let pack_units = match b {
+            Source::Shared => {
+                let groups = n.div_ceil(tile_columns).div_ceil(pack_group);
+                problem.batch.count_b() * groups * k_room.div_ceil(pack_depth)
+            }
+            _ => 0,
         };
         let matrices = problem.batch.count();
         let group = match rows.blocks * columns.blocks {
@@ -234,6 +247,7 @@ impl Blocking {
             k_room,
             group,
             pack_group,
+            pack_depth,
             scratch: Scratch::default(),
             packed_bytes,
             pack_units,
@@ -263,6 +277,7 @@ impl Blocking {
             k_room: problem.k,
             group,
             pack_group: 1,
+            pack_depth: 1,
             scratch: Scratch::default(),
             packed_bytes: 0,
             pack_units: 0,
@@ -296,6 +311,7 @@ impl Blocking {
             k_room: k,
             group,
             pack_group: 1,
+            pack_depth: 1,
             scratch: Scratch {
                 b: a,
                 sums: a,

@@ -7,7 +7,7 @@ use super::finish::{Sums, direct, finish};
 use super::pack::{self, Layout, Panel};
 use super::problem::{Buffers, Problem, Strides};
 use super::small::Small;
-use super::tile::Tile;
+use super::tile::{AHEAD, Tile, TileFn};
 use crate::cpu::simd::prefetch_write;
 
 /// First phase: packs units of B into the shared buffer.
@@ -20,14 +20,18 @@ use crate::cpu::simd::prefetch_write;
 pub unsafe fn pack(problem: &Problem, blocking: &Blocking, buffers: &Buffers, units: Range<usize>) {
     // SAFETY: the caller's promise, unchanged.
     let work = unsafe { Work::new(problem, blocking, buffers) };
-    let panels = Cut::new(work.problem.n, blocking.kernel.max_columns(), 0);
-    let groups = panels.blocks.div_ceil(blocking.pack_group);
+    let panels = work.problem.n.div_ceil(blocking.kernel.max_columns());
+    let groups = panels.div_ceil(blocking.pack_group);
+    let pieces = blocking.k_room.div_ceil(blocking.pack_depth);
     for unit in units {
-        let (matrix, group) = (unit / groups, unit % groups);
+        let (rest, piece) = (unit / pieces, unit % pieces);
+        let (matrix, group) = (rest / groups, rest % groups);
         let first = group * blocking.pack_group;
-        for panel in first..panels.blocks.min(first + blocking.pack_group) {
-            // SAFETY: the panel is one of matrix `matrix` of B.
-            unsafe { work.pack_shared(matrix, panel) };
+        let start = piece * blocking.pack_depth;
+        let k = start..blocking.k_room.min(start + blocking.pack_depth);
+        // SAFETY: the panels and k are some of matrix `matrix` of B.
+        unsafe {
+            work.pack_shared(matrix, first..panels.min(first + blocking.pack_group), k);
         }
     }
 }
@@ -193,18 +197,36 @@ impl<'a> Work<'a> {
     }
 
     /// # Safety
-    /// As for [`pack`]; the panel is one of B's.
-    unsafe fn pack_shared(&self, matrix: usize, index: usize) {
+    /// As for [`pack`]; the panels and k are some of B's.
+    unsafe fn pack_shared(&self, matrix: usize, panels: Range<usize>, k: Range<usize>) {
         let offset = self.problem.batch.locate_b(matrix) * self.element_size as isize;
         let b = self.buffers.b.wrapping_offset(offset);
-        let to = self.shared_panel(matrix, index);
-        // SAFETY: the shared buffer has room for every panel over all of k.
-        unsafe { self.pack_b(b, index, 0..self.blocking.k_room, to) }
+        let mut index = panels.start;
+        while index < panels.end {
+            let (_, width) = self.b_panel(index);
+            // Those that are as wide as they can be; the last may not be.
+            let whole = self.problem.n / self.blocking.kernel.max_columns();
+            let side_by_side = whole.min(panels.end).saturating_sub(index).max(1);
+            let to = self
+                .shared_panel(matrix, index)
+                .wrapping_add(k.start * width * self.size);
+            // SAFETY: the shared buffer has room for every panel over all of k.
+            unsafe { self.pack_b(b, index, side_by_side, k.clone(), to) }
+            index += side_by_side;
+        }
     }
 
     /// # Safety
-    /// `b` is a whole matrix, and `to` has room for the panel over `k`.
-    unsafe fn pack_b(&self, b: *const u8, index: usize, k: Range<usize>, to: *mut u8) {
+    /// `b` is a whole matrix, and `to` has room for the panels over `k`, each as far from the one
+    /// before as all of k is long.
+    unsafe fn pack_b(
+        &self,
+        b: *const u8,
+        index: usize,
+        side_by_side: usize,
+        k: Range<usize>,
+        to: *mut u8,
+    ) {
         let (count, width) = self.b_panel(index);
         let first = index * self.blocking.kernel.max_columns();
         let panel = Panel {
@@ -215,6 +237,8 @@ impl<'a> Work<'a> {
             width,
             k: k.end.min(self.problem.k) - k.start,
             k_room: k.len(),
+            side_by_side,
+            apart: width * self.blocking.k_room,
         };
         let layout = self.layout(self.blocking.kernel.b_group);
         // SAFETY: `count` columns from `first`, and k up to the problem's, lie in B.
@@ -237,6 +261,8 @@ impl<'a> Work<'a> {
                 width: rows.len(),
                 k: k.end.min(self.problem.k) - k.start,
                 k_room: k.len(),
+                side_by_side: 1,
+                apart: 0,
             };
             let layout = self.layout(self.blocking.kernel.a_group);
             let to = to.wrapping_add(rows.start * k.len() * self.size);
@@ -296,7 +322,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Adds the products of one run of k to all tiles of a block, and finishes them after the last.
+    /// Adds the products of one block of k to all tiles of a block, and finishes them after the last.
     ///
     /// # Safety
     /// As for [`multiply`]; scratch memory holds A for `span`, if it is packed.
@@ -316,6 +342,11 @@ impl<'a> Work<'a> {
         for index in panels {
             // SAFETY: the panel is one of this block's columns.
             let (b, b_step) = unsafe { self.b_cells(block, index, &k, scratch) };
+            // Each panel of A brings a share of what is read of B next; after the last panel, that is
+            // the first again, for the next rows.
+            let next = Some(index + 1).filter(|&next| next * width < self.problem.n);
+            let next = self.b_packed(block, next.unwrap_or(0), &k);
+            let share = next.map_or(0, |_| k.len() * width * self.size / block.row_panels.blocks);
             for panel in 0..block.row_panels.blocks {
                 let rows = block.row_panels.block(panel);
                 let (a, a_row, a_step) = self.a_cells(block, &rows, span, &k, scratch);
@@ -326,6 +357,7 @@ impl<'a> Work<'a> {
                     a_step,
                     b,
                     b_step,
+                    next: next.unwrap_or(b).wrapping_add(panel * share),
                     sums: std::ptr::null_mut(),
                     sums_row: 0,
                     spread: kernel.lanes(),
@@ -363,17 +395,24 @@ impl<'a> Work<'a> {
                 );
                 (b, self.problem.b.row * self.element_size as isize)
             }
-            Source::Shared => {
-                let panel = self.shared_panel(block.b_index, index);
-                (panel.wrapping_add(k.start * columns * self.size), step)
-            }
             _ => {
+                if let Some(panel) = self.b_packed(block, index, k) {
+                    return (panel, step);
+                }
                 let to = scratch.wrapping_add(self.blocking.scratch.b);
                 // SAFETY: scratch memory has room for a panel of B over a block of k.
-                unsafe { self.pack_b(block.b, index, k.clone(), to) };
+                unsafe { self.pack_b(block.b, index, 1, k.clone(), to) };
                 (to, step)
             }
         }
+    }
+
+    /// Where panel `index` of B lies for `k`, if all units share it.
+    fn b_packed(&self, block: &Block, index: usize, k: &Range<usize>) -> Option<*const u8> {
+        let (_, columns) = self.b_panel(index);
+        let panel =
+            (self.blocking.b == Source::Shared).then(|| self.shared_panel(block.b_index, index))?;
+        Some(panel.wrapping_add(k.start * columns * self.size))
     }
 
     /// Where the tiles find these rows of A for `k`, and the bytes from row to row and step to step.
@@ -446,7 +485,7 @@ impl<'a> Work<'a> {
         if self.direct && inside {
             (tile.sums, tile.sums_row) = (c.cast(), self.problem.c.row as usize);
             // SAFETY: the whole tile lies in C; the operands are the caller's promise.
-            return unsafe { run(&tile) };
+            return unsafe { self.runs(run, tile) };
         }
         let at = blocking.scratch.sums + slot * blocking.scratch.sums_step;
         (tile.sums, tile.sums_row) = (scratch.wrapping_add(at).cast(), columns);
@@ -470,10 +509,33 @@ impl<'a> Work<'a> {
         // SAFETY: scratch memory has a slot for each tile that waits, and one where none does;
         // the part of C that `sums` describes is this unit's.
         unsafe {
-            run(&tile);
+            self.runs(run, tile);
             if last {
                 finish(blocking.kernel.level, &self.problem, blocking.swapped, sums);
             }
+        }
+    }
+
+    /// Adds up one tile, run after run.
+    ///
+    /// # Safety
+    /// As for [`TileFn`].
+    unsafe fn runs(&self, run: TileFn, mut tile: Tile) {
+        let kernel = self.blocking.kernel;
+        let mut left = tile.steps;
+        loop {
+            tile.steps = left.min(kernel.k_run / kernel.depth);
+            // SAFETY: these steps are some of the tile's.
+            unsafe { run(&tile) };
+            left -= tile.steps;
+            if left == 0 {
+                break;
+            }
+            let steps = tile.steps as isize;
+            tile.a = tile.a.wrapping_offset(steps * tile.a_step);
+            tile.b = tile.b.wrapping_offset(steps * tile.b_step);
+            tile.next = tile.next.wrapping_offset(steps * AHEAD as isize);
+            tile.accumulate = true;
         }
     }
 

@@ -25,9 +25,12 @@ pub struct Kernel {
     pub(super) b_group: usize,
     /// Values of k that one step covers.
     pub(super) depth: usize,
-    /// Values of k between two visits to a tile's sums: as many as the caches that feed the tiles
-    /// hold of B beside A, and as one f32 may add up before its roundings do.
+    /// Values of k that a panel of B is read for before the next panel's turn: as many as the second
+    /// cache holds of two panels beside A.
     pub(super) k_block: usize,
+    /// Values of k between two visits to a tile's sums: as many as one f32 may add up before its
+    /// roundings do. Divides `k_block`.
+    pub(super) k_run: usize,
     /// Rows of a unit: as many as the second cache holds of A beside what else runs through it.
     pub(super) unit_rows: usize,
     /// Called before the first tile of a call and after the last.
@@ -183,8 +186,9 @@ const F32: Kernel = Kernel {
     b_group: 1,
     depth: 1,
     // Steps are read once for each panel of A, in order, which the second cache keeps up with.
-    k_block: 512,
-    unit_rows: 168,
+    k_block: 1024,
+    k_run: 512,
+    unit_rows: 154,
     session: [nothing; 2],
     row_quantum: 1,
     column_quantum: 4,
@@ -239,6 +243,8 @@ static AVX512_BF16: Kernel = Kernel {
     depth: 2,
     // Operands have fewer digits than sums, so longer runs do no harm, and visits are fewer.
     k_block: 2048,
+    k_run: 2048,
+    unit_rows: 168,
     column_quantum: 16,
     tiles: tiles!(
         lanes::Avx512Bf16,
@@ -261,6 +267,7 @@ static AMX: Kernel = Kernel {
     depth: 32,
     // A visit to the sums costs as much as several steps, and a row of B from the third cache more.
     k_block: 1024,
+    k_run: 1024,
     unit_rows: 320,
     session: [super::amx::begin, super::amx::end],
     row_quantum: 16,

@@ -7,7 +7,7 @@ use half::{bf16, f16};
 
 use super::problem::Element;
 use super::transpose::transpose;
-use crate::cpu::simd::{Float, Job, Level, Simd};
+use crate::cpu::simd::{Float, Job, Level, Simd, prefetch_read};
 
 /// One panel to pack. `across` counts rows of A or columns of B.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,23 @@ pub(super) struct Panel {
     pub k: usize,
     /// Values of k that the panel has room for; those beyond `k` are zeros.
     pub k_room: usize,
+    /// Panels whose rows or columns follow each other, packed together; more than one only where
+    /// `count` is `width`.
+    pub side_by_side: usize,
+    /// From one of them to the next where they are packed, in values.
+    pub apart: usize,
+}
+
+impl Panel {
+    /// Panel `index` of those side by side.
+    fn at(self, index: usize, size: usize) -> Panel {
+        let across = (index * self.width) as isize * self.across;
+        Panel {
+            from: self.from.wrapping_offset(across * size as isize),
+            side_by_side: 1,
+            ..self
+        }
+    }
 }
 
 /// How a kernel wants its panels.
@@ -38,13 +55,22 @@ pub(super) struct Layout {
     pub group: usize,
 }
 
-/// Packs one panel.
+/// Packs one panel, or those side by side.
 ///
 /// # Safety
-/// `panel.from` is valid for `count`×`k` elements aligned to their size, `to` for
-/// `width`·`k_room` values, and the machine has `layout.level`.
+/// `panel.from` is valid for `count`×`k` elements of each panel, aligned to their size, `to` for
+/// `width`·`k_room` values of each, and the machine has `layout.level`.
 pub(super) unsafe fn pack(layout: Layout, element: Element, panel: Panel, to: *mut u8) {
     let size = if layout.bf16 { 2 } else { 4 };
+    let together = panel.across == 1 && panel.k == panel.k_room && layout.group <= 2;
+    if panel.side_by_side > 1 && !together {
+        for index in 0..panel.side_by_side {
+            let to = to.wrapping_add(index * panel.apart * size);
+            // SAFETY: the caller's promise for one of the panels.
+            unsafe { pack(layout, element, panel.at(index, element.size()), to) };
+        }
+        return;
+    }
     // SAFETY: `to` is valid for the panel's room; the rest is the caller's promise, unchanged.
     unsafe {
         if panel.count < panel.width || panel.k < panel.k_room {
@@ -107,14 +133,20 @@ impl<T: Float> Job for CopyRows<T> {
         let Panel { count, width, .. } = self.panel;
         for k in 0..self.panel.k {
             let from = self.from.wrapping_offset(k as isize * self.panel.along);
-            // SAFETY: run `k` of the source has `count` neighbours, and the panel `width`.
-            let (from, to) = unsafe {
-                (
-                    std::slice::from_raw_parts(from, count),
-                    std::slice::from_raw_parts_mut(self.to.add(k * width), count),
-                )
-            };
-            widen(s, from, to);
+            for index in 0..self.panel.side_by_side {
+                let from = from.wrapping_add(index * width);
+                fetch(from.wrapping_offset(AHEAD * self.panel.along), count);
+                // SAFETY: run `k` of the source has `count` neighbours for each panel, and each
+                // panel `width`.
+                let (from, to) = unsafe {
+                    let to = self.to.add(index * self.panel.apart + k * width);
+                    (
+                        std::slice::from_raw_parts(from, count),
+                        std::slice::from_raw_parts_mut(to, count),
+                    )
+                };
+                widen(s, from, to);
+            }
         }
     }
 }
@@ -158,6 +190,17 @@ impl<T: Float> Job for WidenAndTurn<T> {
                 }
             }
         }
+    }
+}
+
+/// Runs of k between the one that is read and the one that is fetched.
+const AHEAD: isize = 8;
+
+/// Asks for a run of neighbours: each lies in a page of its own, where nothing foresees the next.
+#[inline(always)]
+fn fetch<T>(from: *const T, count: usize) {
+    for at in (0..count).step_by(64 / size_of::<T>()) {
+        prefetch_read(from.wrapping_add(at));
     }
 }
 
@@ -245,16 +288,21 @@ impl Job for PairRows {
         let run = |k: usize, w: usize, n: usize| {
             let from = self.panel.from.cast::<u16>();
             let from = from.wrapping_offset(k as isize * self.panel.along + w as isize);
-            // SAFETY: run `k` of the source has `count` neighbours, and `w + n <= count`.
+            fetch(from.wrapping_offset(AHEAD * self.panel.along), n);
+            // SAFETY: run `k` of the source has `count` neighbours for each panel, and `w + n` is no
+            // more.
             unsafe { std::slice::from_raw_parts(from, n) }
         };
         if self.layout.group == 2 {
             for k in (0..self.whole).step_by(2) {
-                // SAFETY: a pair of runs fills `width` pairs of the panel, and `count <= width`.
-                let to = unsafe { self.to.add(k * width).cast::<[u16; 2]>() };
-                // SAFETY: as above; `[u16; 2]` needs the alignment of u16 only.
-                let to = unsafe { std::slice::from_raw_parts_mut(to, count) };
-                pair(run(k, 0, count), run(k + 1, 0, count), to);
+                for index in 0..self.panel.side_by_side {
+                    let (first, at) = (index * width, index * self.panel.apart + k * width);
+                    // SAFETY: a pair of runs fills `width` pairs of a panel, and `count <= width`.
+                    let to = unsafe { self.to.add(at).cast::<[u16; 2]>() };
+                    // SAFETY: as above; `[u16; 2]` needs the alignment of u16 only.
+                    let to = unsafe { std::slice::from_raw_parts_mut(to, count) };
+                    pair(run(k, first, count), run(k + 1, first, count), to);
+                }
             }
             return;
         }

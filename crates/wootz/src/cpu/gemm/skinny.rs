@@ -112,6 +112,8 @@ impl Work<'_> {
                 width: pitch(problem.k),
                 k: problem.m,
                 k_room: problem.m,
+                side_by_side: 1,
+                apart: 0,
             };
             let layout = Layout {
                 level,

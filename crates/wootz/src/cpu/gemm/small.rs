@@ -42,7 +42,7 @@ impl Small {
             true => MOST_FEW,
             false => MOST,
         };
-        let fits = work <= most && m > 0 && n >= kernel.column_quantum && k <= kernel.k_block;
+        let fits = work <= most && m > 0 && n >= kernel.column_quantum && k <= kernel.k_run;
         if !fits || kernel.bf16 || b.column != 1 {
             return None;
         }
@@ -91,6 +91,7 @@ impl Small {
                     a_step: 4 * self.a_column as isize,
                     b: b.wrapping_add(first).cast(),
                     b_step: 4 * self.b_row as isize,
+                    next: std::ptr::null(),
                     sums: c.wrapping_offset(offset(self.c_row)).wrapping_add(first),
                     sums_row: self.c_row as usize,
                     spread,

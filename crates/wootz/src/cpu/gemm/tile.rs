@@ -1,7 +1,7 @@
 //! The innermost loop: one tile of C held in registers while k runs.
 
 use super::lanes::Lanes;
-use crate::cpu::simd::prefetch_write;
+use crate::cpu::simd::{prefetch_near, prefetch_write};
 
 /// One tile's operands. Distances are in bytes where nothing else is said.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Tile {
     pub b: *const u8,
     /// From one step of B to the next.
     pub b_step: isize,
+    /// What will be read of B after this: it comes nearer meanwhile, where A is packed.
+    pub next: *const u8,
     /// Where the sums go.
     pub sums: *mut f32,
     /// From one row of the sums to the next, in f32.
@@ -28,6 +30,10 @@ pub(super) struct Tile {
     /// Adds to the sums instead of replacing them.
     pub accumulate: bool,
 }
+
+/// Bytes of [`Tile::next`] that one step fetches: a panel of B that is as long as this one is here
+/// once eight or so panels of A have passed.
+pub(super) const AHEAD: usize = 16;
 
 /// Computes one tile of a fixed size.
 ///
@@ -69,8 +75,12 @@ pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, con
                 prefetch_write(sums(r, v));
             }
         }
-        let (mut a, mut b) = (t.a, t.b);
+        let (mut a, mut b, mut next) = (t.a, t.b, t.next);
         for _ in 0..t.steps {
+            if PACKED {
+                prefetch_near(next);
+                next = next.wrapping_add(AHEAD);
+            }
             let cells = b.cast::<L::Cell>();
             // Plain loops: a closure here is a call where the compiler keeps it out of line.
             let mut columns = [L::load(cells); VECTORS];

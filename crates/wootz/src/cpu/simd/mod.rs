@@ -48,7 +48,7 @@ mod vector;
 pub(crate) use bypass::{bypass_done, bypasses};
 pub use float::Float;
 pub use level::{Extensions, Level};
-pub(crate) use prefetch::{prefetch_read, prefetch_write};
+pub(crate) use prefetch::{prefetch_near, prefetch_read, prefetch_write};
 pub(crate) use twice::Twice;
 pub use vector::Simd;
 

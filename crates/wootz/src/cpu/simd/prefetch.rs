@@ -27,6 +27,10 @@ prefetch!(
     prefetch_read, _MM_HINT_T0, "prfm pldl1keep, [{}]"
 );
 prefetch!(
+    /// For a read after this tile or row, from the second cache.
+    prefetch_near, _MM_HINT_T1, "prfm pldl2keep, [{}]"
+);
+prefetch!(
     /// For a write soon.
     prefetch_write, _MM_HINT_ET0, "prfm pstl1keep, [{}]"
 );
