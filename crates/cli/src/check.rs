@@ -1,16 +1,11 @@
 //! `wootz check`: the conformance suite, on the user's own machine.
 
-use std::{
-    fmt::Write as _,
-    io::Write,
-    panic::resume_unwind,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::{fmt::Write as _, io::Write};
 
 use indicatif::ProgressBar;
 use serde::Serialize;
 use wootz::conformance::{self, Outcome};
-use wootz::{DType, Device, table};
+use wootz::table;
 
 use crate::args::Check;
 use crate::failure::Failure;
@@ -33,7 +28,7 @@ pub fn run(args: &Check) -> Result<(), Failure> {
     if args.against.is_some() {
         return against(args);
     }
-    let mut checks: Vec<Case> = Vec::new();
+    let mut checks = Vec::new();
     for device in devices::open_or_all(args.device.as_deref())? {
         for op in table::rows().filter(|row| args.op.is_none_or(|op| op == row.name)) {
             let dtypes = op.dtypes_on(device).iter();
@@ -46,7 +41,7 @@ pub fn run(args: &Check) -> Result<(), Failure> {
         return Err(Failure::Input(format!("no kernel of {op} for {device}")));
     }
     let progress = ProgressBar::new(checks.len() as u64);
-    let outcomes = run_all(&checks, &progress);
+    let outcomes = conformance::check_all(&checks, |_| progress.inc(1));
     progress.finish_and_clear();
     print(args.json, &outcomes)?;
     verdict(&outcomes)
@@ -59,36 +54,6 @@ fn against(args: &Check) -> Result<(), Failure> {
         return Err(Failure::Input(why));
     }
     against::run(&devices::open_or_all(args.device.as_deref())?)
-}
-
-/// One op in one element type on one device.
-type Case = (Device, &'static table::Row, DType);
-
-/// Runs the checks on as many threads as there are cores, each with streams of its own: what a
-/// device has to compile, it compiles side by side. The outcomes are in the order of the checks.
-fn run_all(checks: &[Case], progress: &ProgressBar) -> Vec<Outcome> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&(device, op, dtype)) = checks.get(i) else {
-                return done;
-            };
-            done.push((i, conformance::check(device, op, dtype)));
-            progress.inc(1);
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut all: Vec<(usize, Outcome)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let done = workers.into_iter().map(|worker| worker.join());
-        // A check that panics is a fault of this program, and goes on as one.
-        done.flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)))
-            .collect()
-    });
-    all.sort_by_key(|&(i, _)| i);
-    all.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 fn print(json: bool, outcomes: &[Outcome]) -> Result<(), Failure> {

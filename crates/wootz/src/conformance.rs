@@ -4,6 +4,10 @@
 //! larger buffer, with axes in another order, and backwards. What a layout looks like must not
 //! change what comes out.
 
+mod all;
+
+pub use all::check_all;
+
 use crate::{
     DType, Device, Element, Result, Tensor,
     case::{Case, Cases, Expected, Input, round_to},
@@ -11,6 +15,7 @@ use crate::{
     table::Row,
     with_dtype,
 };
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How an op did.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,32 +36,72 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
+impl Outcome {
+    /// Adds what became of other cases of the same check.
+    fn add(&mut self, other: Outcome) {
+        self.cases += other.cases;
+        self.failed += other.failed;
+        self.worst = self.worst.max(other.worst);
+        self.failure = self.failure.take().or(other.failure);
+    }
+}
+
+/// The cases of an op in an element type on a device, to be shared by any number of threads.
+struct Check {
+    device: Device,
+    op: &'static str,
+    dtype: DType,
+    cases: Vec<Case>,
+    /// Cases in their dresses that somebody has begun with.
+    begun: AtomicUsize,
+}
+
 /// Runs all cases of `row` for `dtype` on `device`.
 pub fn check(device: Device, row: &Row, dtype: DType) -> Outcome {
-    let (op, mut worst, mut failed, mut failure, mut count) = (row.name, 0.0f64, 0, None, 0);
-    let mut cases = Cases::new(dtype);
-    (row.cases)(&mut cases);
-    for case in cases.finish() {
-        for dress in Dress::ALL {
-            count += 1;
-            match run(device, &case, *dress) {
-                Ok(error) => worst = worst.max(error),
+    Check::new(device, row, dtype).work()
+}
+
+impl Check {
+    fn new(device: Device, row: &Row, dtype: DType) -> Check {
+        let mut cases = Cases::new(dtype);
+        (row.cases)(&mut cases);
+        Check {
+            device,
+            op: row.name,
+            dtype,
+            cases: cases.finish(),
+            begun: AtomicUsize::new(0),
+        }
+    }
+
+    /// Runs cases until none is left to begin with.
+    fn work(&self) -> Outcome {
+        let mut outcome = Outcome {
+            op: self.op,
+            device: self.device.name(),
+            dtype: self.dtype,
+            cases: 0,
+            failed: 0,
+            worst: 0.0,
+            failure: None,
+        };
+        loop {
+            let at = self.begun.fetch_add(1, Ordering::Relaxed);
+            let Some(case) = self.cases.get(at / Dress::ALL.len()) else {
+                return outcome;
+            };
+            let dress = Dress::ALL[at % Dress::ALL.len()];
+            outcome.cases += 1;
+            match run(self.device, case, dress) {
+                Ok(error) => outcome.worst = outcome.worst.max(error),
                 Err(Failure { error, text }) => {
-                    failed += 1;
-                    worst = worst.max(error);
-                    failure.get_or_insert(format!("{} ({dress:?}): {text}", case.label));
+                    outcome.failed += 1;
+                    outcome.worst = outcome.worst.max(error);
+                    let text = format!("{} ({dress:?}): {text}", case.label);
+                    outcome.failure.get_or_insert(text);
                 }
             }
         }
-    }
-    Outcome {
-        op,
-        device: device.name(),
-        dtype,
-        cases: count,
-        failed,
-        worst,
-        failure,
     }
 }
 
