@@ -4,8 +4,7 @@ use super::lanes;
 use super::problem::Element;
 use super::tile::{Tile, TileFn, tile};
 use crate::cpu::simd::Level;
-#[cfg(target_arch = "x86_64")]
-use std::sync::OnceLock;
+use std::{ptr, sync::OnceLock};
 
 /// A way to multiply: which instructions, which tiles, and how the operands of a tile must lie.
 #[derive(Debug)]
@@ -85,8 +84,21 @@ impl Kernel {
         ALL.iter().copied()
     }
 
-    /// The fastest kernel for `element` at `level`.
+    /// The fastest kernel for `element` at `level`. Looked up, since tiny products ask as well.
     pub fn best(element: Element, level: Level) -> &'static Kernel {
+        static BEST: OnceLock<[[&Kernel; 2]; Level::ALL.len()]> = OnceLock::new();
+        let best = BEST.get_or_init(|| {
+            let mut best = [[&PORTABLE; 2]; Level::ALL.len()];
+            for level in Level::ALL {
+                best[level as usize - 1] =
+                    [Element::F32, Element::Bf16].map(|element| Kernel::find(element, level));
+            }
+            best
+        });
+        best[level as usize - 1][usize::from(element == Element::Bf16)]
+    }
+
+    fn find(element: Element, level: Level) -> &'static Kernel {
         let mut fitting = ALL.iter().copied().filter(|kernel| {
             kernel.level == level
                 && kernel.multiplies(element)
@@ -99,7 +111,7 @@ impl Kernel {
     /// The kernel's place among [`Kernel::all`].
     pub fn index(&self) -> usize {
         let mut all = ALL.iter();
-        all.position(|kernel| kernel.name == self.name).unwrap_or(0)
+        all.position(|&kernel| ptr::eq(kernel, self)).unwrap_or(0)
     }
 
     /// The kernel at a place among [`Kernel::all`].
@@ -151,7 +163,15 @@ impl Kernel {
 
     /// The function for a tile of this size.
     pub(super) fn tile(&self, rows: usize, columns: usize, packed: bool) -> TileFn {
-        let (rows, columns) = (rows / self.row_quantum, columns / self.column_quantum);
+        self.tile_of(
+            rows / self.row_quantum,
+            columns / self.column_quantum,
+            packed,
+        )
+    }
+
+    /// The same by quanta: a division takes as long as several steps.
+    pub(super) fn tile_of(&self, rows: usize, columns: usize, packed: bool) -> TileFn {
         self.tiles[rows - 1][columns - 1][usize::from(!packed)]
     }
 }

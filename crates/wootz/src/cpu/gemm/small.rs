@@ -76,10 +76,9 @@ impl Small {
     pub unsafe fn run(&self, a: *const f32, b: *const f32, c: *mut f32) {
         let kernel = Kernel::at(self.kernel as usize);
         let (m, n, lanes) = (self.m as usize, self.n as usize, kernel.lanes());
-        let panels = m.div_ceil(kernel.max_rows());
         let mut row = 0;
-        for left in (1..=panels).rev() {
-            let rows = (m - row).div_ceil(left);
+        while row < m {
+            let rows = rows(m - row, kernel.max_rows());
             let mut column = 0;
             while column < n {
                 let (first, vectors, spread) = columns(column, n, kernel.max_columns(), lanes);
@@ -99,7 +98,7 @@ impl Small {
                 };
                 // SAFETY: the tile's rows and columns are some of C's; the rest is the caller's
                 // promise.
-                unsafe { kernel.tile(rows, vectors * lanes, false)(&tile) };
+                unsafe { kernel.tile_of(rows, vectors, false)(&tile) };
                 column = first + (vectors - 1) * spread + lanes;
             }
             row += rows;
@@ -107,22 +106,48 @@ impl Small {
     }
 }
 
+/// How many of `left` rows a tile of at most `most` computes next: the last two share theirs, so
+/// that neither is thin.
+fn rows(left: usize, most: usize) -> usize {
+    match left {
+        _ if left <= most => left,
+        _ if left < 2 * most => left.div_ceil(2),
+        _ => most,
+    }
+}
+
 /// Which of `n` columns, of which `column` are done, a tile of at most `most` computes next: the
 /// first, how many vectors, and how far apart those begin. Where columns are no whole vectors, two
 /// overlap instead of one being narrower: the sums that are computed twice have the same bits.
 fn columns(column: usize, n: usize, most: usize, lanes: usize) -> (usize, usize, usize) {
+    // A power of two: divisions would take as long as the smallest products.
+    let (mask, shift) = (lanes - 1, lanes.trailing_zeros());
     let left = n - column;
     match left.min(most) {
-        left if left.is_multiple_of(lanes) => (column, left / lanes, lanes),
+        left if left & mask == 0 => (column, left >> shift, lanes),
         left if left < lanes => (n - lanes, 1, lanes),
         left if left < 2 * lanes => (column, 2, left - lanes),
-        left => (column, left / lanes, lanes),
+        left => (column, left >> shift, lanes),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tiles_cover_each_row() {
+        for (m, most) in (1..100).flat_map(|m| [4, 6, 14].map(|most| (m, most))) {
+            let (mut row, mut tiles) = (0, 0);
+            while row < m {
+                let rows = rows(m - row, most);
+                assert!((1..=most).contains(&rows), "{m} rows from {row}");
+                row += rows;
+                tiles += 1;
+            }
+            assert_eq!((row, tiles), (m, m.div_ceil(most)));
+        }
+    }
 
     #[test]
     fn tiles_cover_each_column_and_no_other() {

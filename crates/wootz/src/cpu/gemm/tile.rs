@@ -35,6 +35,24 @@ pub(super) struct Tile {
 /// once eight or so panels of A have passed.
 pub(super) const AHEAD: usize = 16;
 
+/// The same distance, as one that the compiler knows nothing about: it would reach each row of A from
+/// the one before, and so many additions, each waiting for the last, take longer than the products.
+#[inline(always)]
+fn unknown(distance: isize) -> isize {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    {
+        let same;
+        // SAFETY: no instruction.
+        unsafe {
+            std::arch::asm!("/* {0} */", inlateout(reg) distance => same,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        same
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    distance
+}
+
 /// Computes one tile of a fixed size.
 ///
 /// # Safety
@@ -75,7 +93,15 @@ pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, con
                 prefetch_write(sums(r, v));
             }
         }
-        let (mut a, mut b, mut next) = (t.a, t.b, t.next);
+        let (mut b, mut next) = (t.b, t.next);
+        // Every fourth row of A, and how far the three rows after it are.
+        let (mut fourths, mut rows) = ([t.a; 4], [0, row, 2 * row, 3 * row]);
+        if !PACKED {
+            for r in 1..4 {
+                rows[r] = unknown(rows[r]);
+                fourths[r] = t.a.wrapping_offset(unknown(4 * r as isize * row));
+            }
+        }
         for _ in 0..t.steps {
             if PACKED {
                 prefetch_near(next);
@@ -88,13 +114,19 @@ pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, con
                 columns[v] = L::load(cells.add(v * spread));
             }
             for r in 0..ROWS {
-                let x = a.wrapping_offset(r as isize * row).cast::<L::Cell>();
+                let x = match PACKED {
+                    true => fourths[0].wrapping_offset(r as isize * row),
+                    false => fourths[r / 4].wrapping_offset(rows[r % 4]),
+                };
+                let x = x.cast::<L::Cell>();
                 let x = L::splat(x.read_unaligned());
                 for v in 0..VECTORS {
                     sum[r][v] = L::multiply_add(sum[r][v], x, columns[v]);
                 }
             }
-            a = a.wrapping_offset(step);
+            for fourth in &mut fourths {
+                *fourth = fourth.wrapping_offset(step);
+            }
             b = b.wrapping_offset(t.b_step);
         }
         // Only now, so that no sum is longer than a block of k: each addition rounds at the size
