@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! C (m×n)          unit = block of rows × block of columns, all of k
-//!   └ k block      what a panel of B needs to stay in the first cache
+//!   └ k block      what two panels of B need to stay in the second cache
 //!     └ panel of B      one tile wide
 //!       └ panel of A    one tile high
 //!         └ tile        sums in registers, one step of k after another
@@ -20,10 +20,12 @@
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod blocking;
+mod cut;
 mod drive;
 mod finish;
 mod kernel;
 mod lanes;
+mod operands;
 mod pack;
 mod problem;
 mod skinny;

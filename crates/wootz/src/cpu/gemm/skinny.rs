@@ -3,7 +3,7 @@
 
 use half::{bf16, f16};
 
-use super::blocking::Cut;
+use super::cut::Cut;
 use super::drive::{Held, Work};
 use super::finish::{Sums, finish};
 use super::pack::{self, Layout, Panel};
