@@ -13,6 +13,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use wootz_runtime::Error;
 
 /// An add of what another stream's ring has in hand.
 fn add_across() -> wootz_runtime::Result<()> {
@@ -88,6 +89,31 @@ fn one_whose_ring_is_always_full_is_asked_to_leave() {
         },
     );
     assert!(said.contains("an executor did not start"), "{said}");
+}
+
+#[test]
+fn one_that_stands_still_is_an_error_and_no_hang() {
+    let settings = [
+        ("WOOTZ_SUBMIT", "ring"),
+        ("DRIVER_SAYS", "executor=3"),
+        ("WOOTZ_PATIENCE", "0.3"),
+        ("WOOTZ_LOG", "ring"),
+    ];
+    let said = with(
+        "one_that_stands_still_is_an_error_and_no_hang",
+        &settings,
+        || {
+            let stream = stream();
+            wait_for_the_executor(&stream);
+            let error = add(&stream).unwrap().wait().unwrap_err().to_string();
+            let words =
+                "the device is lost: an executor stands still: stream 0 has 1 of 2 done, in seat 0";
+            assert!(error.contains(words), "{error}");
+            let error = add(&stream).unwrap_err();
+            assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+        },
+    );
+    assert!(said.contains("cuda:0 stands still: stream 0"), "{said}");
 }
 
 /// Values that cross threads and ways, while instances come late, leave and are replaced.

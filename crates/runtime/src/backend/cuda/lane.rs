@@ -254,6 +254,17 @@ impl Lane {
         self.rung.load(Ordering::Acquire)
     }
 
+    /// A number that changes as the ring goes on, while work is open in it.
+    pub(super) fn progress(&self) -> Option<u64> {
+        let (rung, done) = (self.rung(), self.done().number());
+        (rung > done).then(|| done ^ self.say.read().rotate_left(32))
+    }
+
+    /// Ends what waits for the ring in CUDA streams. Nothing else is done on this device.
+    pub(super) fn let_go(&self) {
+        self.rung_word.write(self.rung());
+    }
+
     /// Notes that the work of `ticket` is in the ring.
     pub(super) fn rang(&self, ticket: Ticket) {
         self.rung.store(ticket.number(), Ordering::Release);

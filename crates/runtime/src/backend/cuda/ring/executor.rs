@@ -1,7 +1,7 @@
 //! The resident kernel of a device: how it is compiled, what all its instances share, and how many
 //! there may be.
 
-use super::welcome::unwelcome;
+use super::{warden, welcome::unwelcome};
 use crate::{
     backend::cuda::{
         driver::{Failure, Handle},
@@ -208,7 +208,9 @@ impl Executor {
                 let device = &gpu.identity.name;
                 eprintln!("wootz: {device} has no executor, so plans are launched: {reason}");
             }
-            gpu.executor.ready.get_or_init(|| ready);
+            if gpu.executor.ready.get_or_init(|| ready).is_ok() {
+                warden::watch(gpu);
+            }
         };
         let name = format!("wootz-executor-{}", gpu.identity.name);
         // Where no thread starts, plans are launched, and the next start may find one.

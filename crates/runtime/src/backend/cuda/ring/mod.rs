@@ -4,6 +4,7 @@
 mod executor;
 mod program;
 mod walks;
+mod warden;
 mod welcome;
 
 pub(super) use executor::{Executor, Ready};
