@@ -13,7 +13,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use wootz_runtime::Error;
+use wootz_runtime::{Buffer, Error};
 
 /// An add of what another stream's ring has in hand.
 fn add_across() -> wootz_runtime::Result<()> {
@@ -116,13 +116,48 @@ fn one_that_stands_still_is_an_error_and_no_hang() {
     assert!(said.contains("cuda:0 stands still: stream 0"), "{said}");
 }
 
-/// Values that cross threads and ways, while instances come late, leave and are replaced.
+/// Work in a ring whose stream is dropped, and one whose thread panics, is done all the same; who comes
+/// next to that ring finds it in order.
+#[test]
+fn streams_that_are_dropped_with_work_in_hand_leave_nothing_undone() {
+    let settings = [
+        ("WOOTZ_SUBMIT", "ring"),
+        ("DRIVER_SAYS", "executor=1,work=200"),
+    ];
+    with(
+        "streams_that_are_dropped_with_work_in_hand_leave_nothing_undone",
+        &settings,
+        || {
+            wait_for_the_executor(&stream());
+            // The sum of a number of twos.
+            let twos = |count: usize| {
+                let stream = stream();
+                let two = upload(&stream, &[2.0; 64]).unwrap();
+                two.wait().unwrap();
+                let add = |sum: Buffer, _| run(&stream, "small_add", 64, 0, &[&sum, &two]).unwrap();
+                (1..count).fold(two.clone(), add)
+            };
+            for round in 0..4 {
+                let dropped = twos(20 + round);
+                let panics = thread::spawn(move || {
+                    let sum = twos(30 + round);
+                    assert!(read(&sum, 64).is_err(), "as it should");
+                });
+                panics.join().unwrap_err();
+                assert_eq!(read(&dropped, 64).unwrap(), [40.0 + 2.0 * round as f32; 64]);
+            }
+        },
+    );
+}
+
+/// Values that cross threads and ways, while instances come late, leave and are replaced, and words
+/// overtake each other on their way to the host.
 #[test]
 fn values_that_cross_rings_are_right() {
     const THREADS: usize = 6;
     let settings = [
         ("WOOTZ_SUBMIT", "ring"),
-        ("DRIVER_SAYS", "executor=1,start=300,fitting=1"),
+        ("DRIVER_SAYS", "executor=1,start=300,fitting=1,overtaken=3"),
     ];
     with("values_that_cross_rings_are_right", &settings, || {
         wait_for_the_executor(&stream());

@@ -82,11 +82,13 @@ pub fn run(device: Device, lasting: Duration, seed: u64) -> Result<String, Strin
     let kept = before.saturating_sub(free_memory()?) >> 20;
     let of = |count: &AtomicU64| count.load(Relaxed);
     Ok(format!(
-        "{lasted:.1?}, {} operations, {} checks, {} crossings, {} streams; {kept} MiB kept",
+        "{lasted:.1?}, {} operations, {} checks, {} crossings, {} streams; \
+         {} MiB in pools, {kept} MiB of the device taken, others' included",
         of(&counts.operations),
         of(&counts.checks),
         of(&counts.crossings),
         of(&counts.streams),
+        device.memory_used() >> 20,
     ))
 }
 

@@ -1,8 +1,9 @@
 // Executors of rings as threads, for driver.c: an instance is a thread, a seat the CUDA stream that
 // it is started in. DRIVER_SAYS has how they are: "executor=1" serve as executor.h does, 2 have
-// left when they are started, 3 have come and
-// do nothing; without it they never come. "start=" has the
-// microseconds from a launch to its beginning, "work=" those that each descriptor takes.
+// left when they are started, 3 have come and do
+// nothing; without it they never come. "start=" has the microseconds from a launch to its beginning,
+// "work=" those that each descriptor takes. "overtaken=3" has the word of each third ticket overtake
+// that of the one before.
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
@@ -58,9 +59,12 @@ static Address data(const Address* words, unsigned d) {
   return words[d == 0 ? 6 : SLOT + (d - 1) / 3 * SECTOR + (d - 1) % 3];
 }
 
-static void work(const Ring* ring, const Address* words) {
+static void work(const Ring* ring, const Address* words, Address last) {
   if (words[2]) {
-    while (load(words[2]) < words[4] && !load(ring->abort)) sched_yield();
+    while (load(words[2]) < words[4] && !load(ring->abort)) {
+      store(ring->word, last);
+      sched_yield();
+    }
   }
   int micros = listed("DRIVER_SAYS", "work", 0, 0);
   if (micros) usleep(micros);
@@ -68,10 +72,13 @@ static void work(const Ring* ring, const Address* words) {
   if ((words[3] >> 20 & 15) == 3 && words[1] & 1)
     small_add((float*)data(words, 0), (float*)data(words, 1), (float*)data(words, 2), data(words, 3));
   store(ring->word, words[0]);
+  int overtaken = listed("DRIVER_SAYS", "overtaken", 0, 0);
+  if (overtaken && words[0] % overtaken == 0) store(ring->word, last);
 }
 
-// Does what is published until it may leave; `done` outlives instances.
-static void serve(const Ring* ring, unsigned* done) {
+// Does what is published until it may leave. What its rings share outlives instances: what is done,
+// and the last ticket, which the host is told again whenever this waits.
+static void serve(const Ring* ring, unsigned* done, Address* last) {
   Address words[WINDOW * SLOT], says = (Address)ring->epoch << EPOCH_SHIFT, started = now(), busy = started;
   if ((int)(ring->first - *done) > 1) *done = ring->first - 1;
   for (;;) {
@@ -84,11 +91,15 @@ static void serve(const Ring* ring, unsigned* done) {
       store(ring->say, says);
     }
     if (!slots) {
+      store(ring->word, *last);
       sched_yield();
       continue;
     }
     int asked = words[3] >> 24 & 1;
-    if (!asked) work(ring, words);
+    if (!asked) {
+      work(ring, words, *last);
+      *last = words[0];
+    }
     *done += slots;
     if (asked && words[0] == ring->epoch) return;
     busy = now();
@@ -102,7 +113,11 @@ static void* execute(void* given) {
   if (instance->follows) pthread_join(instance->before, 0);
   usleep(listed("DRIVER_SAYS", "start", 0, 0));
   store(ring->say, (Address)ring->epoch << EPOCH_SHIFT);
-  if (executors() == 1) serve(ring, (unsigned*)ring->shared);
+  if (executors() == 1) {
+    Address* last = (Address*)ring->shared + 1;
+    serve(ring, (unsigned*)ring->shared, last);
+    store(ring->word, *last);
+  }
   while (executors() == 3 && !load(ring->abort)) usleep(100);
   store(ring->say, (Address)ring->epoch << EPOCH_SHIFT | GONE);
   __atomic_fetch_sub(&instance->seat->running, 1, __ATOMIC_RELEASE);
