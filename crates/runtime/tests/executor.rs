@@ -150,51 +150,69 @@ fn streams_that_are_dropped_with_work_in_hand_leave_nothing_undone() {
     );
 }
 
-/// Values that cross threads and ways, while instances come late, leave and are replaced, and words
-/// overtake each other on their way to the host.
+/// Values that go from thread to thread, each of which has two streams.
+fn cross() {
+    const THREADS: usize = 6;
+    wait_for_the_executor(&stream());
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| channel()).unzip();
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for (index, receiver) in receivers.into_iter().enumerate() {
+            let next = senders[(index + 1) % THREADS].clone();
+            scope.spawn(move || {
+                let streams = [stream(), stream()];
+                let one = upload(&streams[0], &[1.0; 64]).unwrap();
+                let mut held = (one.clone(), 1.0);
+                for round in 0.. {
+                    let stream = &streams[round / 7 % 2];
+                    held.0 = run(stream, "small_add", 64, 0, &[&held.0, &one]).unwrap();
+                    held.1 += 1.0;
+                    if round % 5 == index % 5 {
+                        // Those that are over receive nothing.
+                        let _ = next.send(held.clone());
+                    }
+                    if let Ok((buffer, value)) = receiver.try_recv() {
+                        let sum = run(stream, "small_add", 64, 0, &[&held.0, &buffer]);
+                        held = (sum.unwrap(), held.1 + value);
+                    }
+                    if held.1 > 1e6 || round % 97 == 0 {
+                        assert_eq!(read(&held.0, 64).unwrap(), [held.1; 64]);
+                        held = (one.clone(), 1.0);
+                    }
+                    if round % 41 == index {
+                        thread::sleep(Duration::from_micros(1500));
+                    }
+                    if start.elapsed() > Duration::from_millis(500) {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// While instances come late, leave and are replaced, and words overtake each other on their way to the
+/// host.
 #[test]
 fn values_that_cross_rings_are_right() {
-    const THREADS: usize = 6;
     let settings = [
         ("WOOTZ_SUBMIT", "ring"),
-        ("DRIVER_SAYS", "executor=1,start=300,fitting=1,overtaken=3"),
+        ("DRIVER_SAYS", "executor=1,start=300,overtaken=3"),
     ];
-    with("values_that_cross_rings_are_right", &settings, || {
-        wait_for_the_executor(&stream());
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| channel()).unzip();
-        let start = Instant::now();
-        thread::scope(|scope| {
-            for (index, receiver) in receivers.into_iter().enumerate() {
-                let next = senders[(index + 1) % THREADS].clone();
-                scope.spawn(move || {
-                    let streams = [stream(), stream()];
-                    let one = upload(&streams[0], &[1.0; 64]).unwrap();
-                    let mut held = (one.clone(), 1.0);
-                    for round in 0.. {
-                        let stream = &streams[round / 7 % 2];
-                        held.0 = run(stream, "small_add", 64, 0, &[&held.0, &one]).unwrap();
-                        held.1 += 1.0;
-                        if round % 5 == index % 5 {
-                            // Those that are over receive nothing.
-                            let _ = next.send(held.clone());
-                        }
-                        if let Ok((buffer, value)) = receiver.try_recv() {
-                            let sum = run(stream, "small_add", 64, 0, &[&held.0, &buffer]);
-                            held = (sum.unwrap(), held.1 + value);
-                        }
-                        if held.1 > 1e6 || round % 97 == 0 {
-                            assert_eq!(read(&held.0, 64).unwrap(), [held.1; 64]);
-                            held = (one.clone(), 1.0);
-                        }
-                        if round % 41 == index {
-                            thread::sleep(Duration::from_micros(1500));
-                        }
-                        if start.elapsed() > Duration::from_millis(500) {
-                            break;
-                        }
-                    }
-                });
-            }
-        });
-    });
+    with("values_that_cross_rings_are_right", &settings, cross);
+}
+
+/// An instance that waited for one behind it in a queue would stand still.
+#[test]
+fn executors_in_few_queues_do_not_wait_for_each_other_in_a_circle() {
+    let settings = [
+        ("WOOTZ_SUBMIT", "ring"),
+        ("DRIVER_SAYS", "executor=1,queues=2"),
+        ("WOOTZ_PATIENCE", "20"),
+    ];
+    with(
+        "executors_in_few_queues_do_not_wait_for_each_other_in_a_circle",
+        &settings,
+        cross,
+    );
 }

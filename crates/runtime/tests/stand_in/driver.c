@@ -75,7 +75,7 @@ CALL(cuDeviceGetAttribute, (int* out, int attribute, int device), {
 CALL(cuDevicePrimaryCtxRetain, (void** out, int device), *out = A_NAME)
 CALL(cuCtxSetCurrent, (void* context), )
 CALL(cuStreamCreate, (void** out, unsigned flags), *out = A_NAME)
-CALL(cuStreamCreateWithPriority, (void** out, unsigned flags, int priority), *out = calloc(1, sizeof(Seat)))
+CALL(cuStreamCreateWithPriority, (void** out, unsigned flags, int priority), *out = new_seat())
 CALL(cuStreamDestroy_v2, (void* stream), )
 CALL(cuStreamQuery, (void* stream),
      if (stream != A_NAME && __atomic_load_n(&((Seat*)stream)->running, __ATOMIC_ACQUIRE)) return NOT_READY)

@@ -3,7 +3,8 @@
 // left when they are started, 3 have come and do
 // nothing; without it they never come. "start=" has the microseconds from a launch to its beginning,
 // "work=" those that each descriptor takes. "overtaken=3" has the word of each third ticket overtake
-// that of the one before.
+// that of the one before. "queues=2" has seats share so few queues, in which nothing begins before all
+// that was launched earlier has ended.
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
@@ -18,7 +19,12 @@ typedef struct {
 
 typedef struct {
   pthread_t last;
-  int started, running;
+  int started;
+} Queue;
+
+typedef struct {
+  Queue* queue;
+  int running;
 } Seat;
 
 typedef struct {
@@ -125,6 +131,14 @@ static void* execute(void* given) {
   return 0;
 }
 
+static Seat* new_seat(void) {
+  static Queue queues[64];
+  static unsigned seats;
+  Seat* seat = calloc(1, sizeof *seat);
+  seat->queue = &queues[seats++ % listed("DRIVER_SAYS", "queues", 64, 0)];
+  return seat;
+}
+
 static void start(const Ring* ring, Seat* seat) {
   Address says = (Address)ring->epoch << EPOCH_SHIFT;
   if (executors() == 2) {
@@ -132,9 +146,13 @@ static void start(const Ring* ring, Seat* seat) {
     return;
   }
   if (executors() == 3) store(ring->say, says);
+  static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&one_at_a_time);
+  Queue* queue = seat->queue;
   Instance* instance = malloc(sizeof *instance);
-  *instance = (Instance){*ring, seat, seat->last, seat->started};
-  seat->started = 1;
+  *instance = (Instance){*ring, seat, queue->last, queue->started};
+  queue->started = 1;
   __atomic_fetch_add(&seat->running, 1, __ATOMIC_RELAXED);
-  pthread_create(&seat->last, 0, execute, instance);
+  pthread_create(&queue->last, 0, execute, instance);
+  pthread_mutex_unlock(&one_at_a_time);
 }
