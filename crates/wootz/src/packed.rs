@@ -41,7 +41,7 @@ const UNUSED: *mut Form = ptr::null_mut();
 const USED: *mut Form = ptr::without_provenance_mut(1);
 /// Somebody makes the form.
 const BUSY: *mut Form = ptr::without_provenance_mut(2);
-/// There will be none.
+/// There will be none. The last of these, below the address of any form.
 const REFUSED: *mut Form = ptr::without_provenance_mut(3);
 
 /// What a use of a weight finds.
@@ -62,7 +62,7 @@ impl Slot {
     /// The form, if it is there.
     fn form(&self) -> Option<&Form> {
         let form = self.0.load(Acquire);
-        let none = [UNUSED, USED, BUSY, REFUSED].contains(&form);
+        let none = form <= REFUSED;
         // SAFETY: any other value came from `Arc::into_raw` in `Turn::keep` or `clone`; the slot
         // holds that reference until it is dropped, and takes no other.
         (!none).then(|| unsafe { &*form })

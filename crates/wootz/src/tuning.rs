@@ -189,7 +189,7 @@ type Ways = HashMap<Class, Path>;
 
 /// The ways that this process goes by on a device, if anything was measured there.
 pub(crate) fn of(device: Device) -> Option<&'static Ways> {
-    static DEVICES: OnceLock<KernelCache<&'static str, Option<Ways>, Infallible>> = OnceLock::new();
+    static DEVICES: OnceLock<KernelCache<Device, Option<Ways>, Infallible>> = OnceLock::new();
     let devices = DEVICES.get_or_init(KernelCache::new);
     let read = || match Table::read(device) {
         Ok(table) => Ok(table.map(|table| {
@@ -202,7 +202,7 @@ pub(crate) fn of(device: Device) -> Option<&'static Ways> {
             Ok(None)
         }
     };
-    match devices.get_or_compile(device.name(), read) {
+    match devices.get_or_compile(device, read) {
         Ok(ways) => ways.as_ref(),
         Err(never) => match never {},
     }
