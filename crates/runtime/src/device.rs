@@ -238,6 +238,14 @@ impl Device {
             .collect()
     }
 
+    /// Blocks until a ticket is done, or its stream has failed.
+    pub(crate) fn await_ticket(&self, stream: usize, ticket: Ticket) {
+        if let Some(slot) = self.0.streams.get(stream) {
+            // Who waits for the stream itself is told of its fault.
+            _ = slot.shared.wait(ticket);
+        }
+    }
+
     /// Whether a ticket is done, as far as the device has told by now.
     pub(crate) fn is_done(&self, stream: usize, ticket: Ticket) -> bool {
         self.0

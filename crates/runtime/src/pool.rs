@@ -120,6 +120,16 @@ impl Pool {
         }
     }
 
+    /// Frees the limbo blocks, each when its tickets are done. A stream that failed keeps those that
+    /// wait for it.
+    pub(crate) fn settle_all(&mut self, device: Device) {
+        // The last one waits for all that the others wait for, and that is not done.
+        for &(stream, ticket) in self.limbo.back().into_iter().flat_map(|last| &last.pending) {
+            device.await_ticket(stream, ticket);
+        }
+        self.settle(device);
+    }
+
     /// Gives every free block to `release`, which frees it. Blocks in limbo stay.
     pub(crate) fn trim(&mut self, mut release: impl FnMut(Box<Block>)) {
         for class in 0..CLASSES {

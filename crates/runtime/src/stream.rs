@@ -280,7 +280,9 @@ impl Stream {
     fn allocate_fresh(&self, pool: &mut Pool, class: usize, size: usize) -> Result<NonNull<Block>> {
         let device = self.device();
         let memory = device.reserve(self.index(), size).or_else(|full| {
-            // Memory may lie idle in this pool, or in those of streams that nobody drives.
+            // Memory may lie idle in this pool, now or when others are done with it, or in those of
+            // streams that nobody drives.
+            pool.settle_all(device);
             pool.trim(|block| device.release(self.index(), block.memory));
             device.trim();
             device.reserve(self.index(), size).map_err(|_| full)

@@ -150,6 +150,33 @@ fn streams_that_are_dropped_with_work_in_hand_leave_nothing_undone() {
     );
 }
 
+/// Memory that another stream still reads is waited for before a request is refused.
+#[test]
+fn memory_that_others_still_use_is_waited_for() {
+    let settings = [
+        ("WOOTZ_SUBMIT", "ring"),
+        ("DRIVER_SAYS", "executor=1,work=20000"),
+    ];
+    with(
+        "memory_that_others_still_use_is_waited_for",
+        &settings,
+        || {
+            let [home, other] = [stream(), stream()];
+            add(&other).unwrap().wait().unwrap();
+            wait_for_the_executor(&home);
+            let x = upload(&home, &[1.0; 3000]).unwrap();
+            x.wait().unwrap();
+            let sum = run(&other, "small_add", 64, 0, &[&x, &x]).unwrap();
+            drop(x);
+            let device = home.device();
+            device.set_memory_limit(device.memory_used());
+            home.allocate(4 * 2000).unwrap();
+            assert!(sum.is_ready(), "the memory was free before it was done");
+            home.allocate(4 * 4000).unwrap_err();
+        },
+    );
+}
+
 /// Values that go from thread to thread, each of which has two streams.
 fn cross() {
     const THREADS: usize = 6;
