@@ -177,6 +177,36 @@ fn memory_that_others_still_use_is_waited_for() {
     );
 }
 
+/// A forked child, which nobody would wake.
+#[test]
+fn a_child_does_not_wait_for_the_ring_of_its_parent() {
+    let settings = [("WOOTZ_SUBMIT", "ring"), ("DRIVER_SAYS", "executor=3")];
+    with(
+        "a_child_does_not_wait_for_the_ring_of_its_parent",
+        &settings,
+        || {
+            let stream = stream();
+            wait_for_the_executor(&stream);
+            let sum = add(&stream).unwrap();
+            // SAFETY: the child uses no lock that a thread of the parent may hold: it waits and ends.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // SAFETY: ends a child that waits for ever.
+                unsafe { libc::alarm(10) };
+                let error = sum.wait().err().map(|error| error.to_string());
+                let is_told = error.is_some_and(|error| error.contains("forked"));
+                // SAFETY: ends the child at once.
+                unsafe { libc::_exit(i32::from(!is_told)) };
+            }
+            let mut status = 0;
+            // SAFETY: waits for the child made above.
+            unsafe { libc::waitpid(child, &raw mut status, 0) };
+            assert!(libc::WIFEXITED(status), "it waited, and was ended");
+            assert_eq!(libc::WEXITSTATUS(status), 0);
+        },
+    );
+}
+
 /// Values that go from thread to thread, each of which has two streams.
 fn cross() {
     const THREADS: usize = 6;

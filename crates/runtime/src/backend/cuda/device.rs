@@ -241,7 +241,7 @@ impl Backend for Cuda {
         if let Some(Ok(gpu)) = self.gpu.get()
             && let Some(lane) = gpu.lane(stream.index)
         {
-            lane.want(gpu, ticket);
+            lane.want(gpu, &stream.timeline, ticket);
         }
     }
 }

@@ -179,8 +179,12 @@ impl Lane {
         }
     }
 
-    /// Asks the watcher to see `ticket` done.
-    pub(super) fn want(&self, gpu: &Gpu, ticket: Ticket) {
+    /// Asks the watcher to see `ticket` done. Where there is none, as in a forked child, the timeline
+    /// gets the fault.
+    pub(super) fn want(&self, gpu: &Gpu, timeline: &Timeline, ticket: Ticket) {
+        if let Err(error) = gpu.enter() {
+            return timeline.fail(Fault::new(error.to_string()));
+        }
         // Release: the watcher that sees the ticket sees its submission.
         self.wanted.fetch_max(ticket.number(), Ordering::Release);
         gpu.wake_watcher();
