@@ -77,8 +77,6 @@ const A_BLOCK_BYTES: usize = 2 << 20;
 const UNIT_COLUMNS: usize = 512;
 /// Up to this many rows, B is read so seldom that packing it costs more than it saves.
 const RAW_B_ROWS: usize = 128;
-/// Up to this many columns, A is read so seldom that packing it costs more than it saves.
-const RAW_A_COLUMNS: usize = 128;
 /// Multiply-adds that make a unit worth handing out.
 const UNIT_WORK: usize = 1 << 18;
 /// Bytes that make a unit of packing worth handing out.
@@ -153,7 +151,8 @@ impl Blocking {
         );
         let columns = Cut::new(n, tile_columns, UNIT_COLUMNS.next_multiple_of(tile_columns));
 
-        let a = match raw_a(problem, problem.a.column, problem.m, kernel) && n <= RAW_A_COLUMNS {
+        let a = match raw_a(problem, problem.a.column, problem.m, kernel) && n <= kernel.raw_columns
+        {
             true => Source::Raw,
             false => Source::Scratch,
         };
@@ -351,7 +350,7 @@ fn prefers_swapped(problem: &Problem, kernel: &Kernel) -> bool {
     if problem.c.column != 1 && problem.c.row == 1 {
         return true;
     }
-    let few_rows = problem.m <= RAW_A_COLUMNS && problem.m < problem.n;
+    let few_rows = problem.m <= kernel.raw_columns && problem.m < problem.n;
     // Turned, B is A: its rows are columns now.
     few_rows
         && problem.b.row == 1

@@ -32,6 +32,8 @@ pub struct Kernel {
     pub(super) k_run: usize,
     /// Rows of a unit: as many as the second cache holds of A beside what else runs through it.
     pub(super) unit_rows: usize,
+    /// Up to this many columns, A is read so seldom that packing it costs more than it saves.
+    pub(super) raw_columns: usize,
     /// Called before the first tile of a call and after the last.
     pub(super) session: [unsafe fn(); 2],
     /// Tiles have a multiple of this many rows.
@@ -209,6 +211,7 @@ const F32: Kernel = Kernel {
     k_block: 1024,
     k_run: 512,
     unit_rows: 154,
+    raw_columns: 128,
     session: [nothing; 2],
     row_quantum: 1,
     column_quantum: 4,
@@ -265,6 +268,7 @@ static AVX512_BF16: Kernel = Kernel {
     k_block: 2048,
     k_run: 2048,
     unit_rows: 168,
+    raw_columns: 256,
     column_quantum: 16,
     tiles: tiles!(
         lanes::Avx512Bf16,
@@ -289,6 +293,7 @@ static AMX: Kernel = Kernel {
     k_block: 1024,
     k_run: 1024,
     unit_rows: 320,
+    raw_columns: 128,
     session: [super::amx::begin, super::amx::end],
     row_quantum: 16,
     column_quantum: 16,
