@@ -300,7 +300,6 @@ impl Product<'_> {
     /// kernel leaves all but the bias to another.
     fn run_special(
         &self,
-        op: &'static str,
         stream: &Stream,
         epilogue: &kernels::Epilogue<'_>,
         out: &Tensor,
@@ -313,19 +312,15 @@ impl Product<'_> {
             return Ok(false);
         }
         let plain = epilogue.is_plain();
-        let bare = match plain {
-            true => out.clone(),
-            false => Tensor::output(op, stream, dtype, out.shape())?,
-        };
         let bias = epilogue.bias.filter(|_| plain);
         let mut turned = [None, None];
         let [turned_a, turned_b] = &mut turned;
-        let thin = kernels::thin::plan(caps, (a, &left), (b, &right), bias, &bare);
+        let thin = kernels::thin::plan(caps, (a, &left), (b, &right), bias, out);
         let ((a, left), (b, right)) = match dtype {
             DType::F32 => (along(a, left, 1, turned_a)?, along(b, right, 0, turned_b)?),
             _ => ((a, left), (b, right)),
         };
-        let engine = || kernels::sm90::plan(caps, (a, &left), (b, &right), bias, &bare);
+        let engine = || kernels::sm90::plan(caps, (a, &left), (b, &right), bias, out);
         let Some(plan) = thin.or_else(|| hopper.then(engine).flatten()) else {
             return Ok(false);
         };
@@ -334,10 +329,10 @@ impl Product<'_> {
         unsafe { submit(stream, &plan)? };
         if !plain {
             let [_, rows, columns] = self.matrices(out);
-            let sums = (bare.buffer(), bare.byte_offset(), bare.dtype());
+            // Finished where they are: a lane reads what it writes.
+            let sums = (out.buffer(), out.byte_offset(), dtype);
             let plan = kernels::finish(epilogue, sums, a, [1, rows, columns], out);
-            // SAFETY: `bare` is contiguous, and both have the shape of `out`, which what is added
-            // was broadcast to.
+            // SAFETY: `out` is contiguous, and what is added was broadcast to its shape.
             unsafe { submit(stream, &plan)? };
         }
         Ok(true)
@@ -351,7 +346,7 @@ impl Product<'_> {
         epilogue: &kernels::Epilogue<'_>,
         out: &Tensor,
     ) -> Result<()> {
-        if self.run_special(op, stream, epilogue, out)? {
+        if self.run_special(stream, epilogue, out)? {
             return Ok(());
         }
         let ((a, left), (b, right)) = (&self.a, &self.b);

@@ -41,24 +41,18 @@ impl Sm90Lora {
     pub(in crate::kernels) fn instance(self) -> Instance {
         let Sm90Lora { dtype, index, tile } = self;
         let [t, f32, u32, i] = [dtype, DType::F32, DType::U32, index].map(element);
-        let Sm90Tile {
-            rows,
-            columns,
-            slots,
-            cluster,
-            ..
-        } = tile;
+        let (size, arguments) = (tile.suffix(), tile.arguments());
         let mut buffers: Vec<Buffer> = [t, t, t, t, t, i].map(Buffer::input).into();
         buffers.extend([t, f32, u32].map(Buffer::output));
         buffers.extend([Buffer::Map, Buffer::Map]);
         Instance {
             file: "sm90/lora.h",
-            name: format!("sm90_lora_{t}_{i}_{rows}x{columns}x{cluster}s{slots}"),
-            body: format!("sm90_lora<{t}, {i}, {rows}, {columns}, {slots}, {cluster}>"),
+            name: format!("sm90_lora_{t}_{i}_{size}"),
+            body: format!("sm90_lora<{t}, {i}, {arguments}>"),
             // Twice as many as there are: registers leave room for two groups on a core, one in front
             // and another.
             lanes: 2 * tile.lanes(),
-            form: Form::Hopper(cluster as u32),
+            form: Form::Hopper(tile.cluster as u32),
             params: Sm90LoraParams::C,
             buffers,
         }

@@ -80,17 +80,11 @@ impl Sm90Matmul {
             x_inner,
         } = self;
         let t = element(dtype);
-        let Sm90Tile {
-            rows,
-            columns,
-            slots,
-            cluster,
-            share,
-        } = tile;
+        let (size, arguments) = (tile.suffix(), tile.arguments());
         let way = |inner| if inner { "inner" } else { "outer" };
         let (left, right) = (way(a_inner), way(x_inner));
         let ways = format!("{a_inner}, {x_inner}");
-        let (file, stem, ways) = match share {
+        let (file, stem, ways) = match tile.share {
             Share::Right => ("sm90/matmul.h", "matmul", ways),
             Share::Inner => ("sm90/split.h", "matmul_split", ways + ", false"),
             Share::Turned => ("sm90/split.h", "matmul_turned", ways + ", true"),
@@ -101,10 +95,10 @@ impl Sm90Matmul {
         buffers.extend([Buffer::Map, Buffer::Map]);
         Instance {
             file,
-            name: format!("sm90_{stem}_{t}_{rows}x{columns}x{cluster}s{slots}_{left}_{right}"),
-            body: format!("sm90_{kernel}<{t}, {rows}, {columns}, {slots}, {cluster}, {ways}>"),
+            name: format!("sm90_{stem}_{t}_{size}_{left}_{right}"),
+            body: format!("sm90_{kernel}<{t}, {arguments}, {ways}>"),
             lanes: tile.lanes(),
-            form: Form::Hopper(cluster as u32),
+            form: Form::Hopper(tile.cluster as u32),
             params: Sm90MatmulParams::C,
             buffers,
         }

@@ -58,23 +58,15 @@ impl Sm90Scaled {
             blocks,
         } = self;
         let (t, y) = (element(DType::F8E4M3), element(dtype));
-        let Sm90Tile {
-            rows,
-            columns,
-            slots,
-            cluster,
-            ..
-        } = tile;
+        let (size, arguments) = (tile.suffix(), tile.arguments());
         let scales = if blocks { "blocks" } else { "whole" };
         let f32 = element(DType::F32);
         Instance {
             file: "sm90/matmul.h",
-            name: format!("sm90_scaled_{y}_{rows}x{columns}x{cluster}s{slots}_{scales}"),
-            body: format!(
-                "sm90_scaled_matmul<{t}, {y}, {rows}, {columns}, {slots}, {cluster}, {blocks}>"
-            ),
+            name: format!("sm90_scaled_{y}_{size}_{scales}"),
+            body: format!("sm90_scaled_matmul<{t}, {y}, {arguments}, {blocks}>"),
             lanes: tile.lanes(),
-            form: Form::Hopper(cluster as u32),
+            form: Form::Hopper(tile.cluster as u32),
             params: Sm90MatmulParams::C,
             buffers: vec![
                 Buffer::input(t),

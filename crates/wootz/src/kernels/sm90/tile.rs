@@ -190,6 +190,30 @@ impl Sm90Tile {
         }
     }
 
+    /// `128x256x2s4`, in the names of kernels.
+    pub(super) fn suffix(self) -> String {
+        let Sm90Tile {
+            rows,
+            columns,
+            slots,
+            cluster,
+            ..
+        } = self;
+        format!("{rows}x{columns}x{cluster}s{slots}")
+    }
+
+    /// The same as template arguments.
+    pub(super) fn arguments(self) -> String {
+        let Sm90Tile {
+            rows,
+            columns,
+            slots,
+            cluster,
+            ..
+        } = self;
+        format!("{rows}, {columns}, {slots}, {cluster}")
+    }
+
     /// A warpgroup for each 64 rows, and one that feeds them.
     pub(super) fn lanes(self) -> u32 {
         (self.rows as u32 / 64 + 1) * 128
