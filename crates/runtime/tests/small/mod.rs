@@ -2,59 +2,16 @@
 
 #![allow(dead_code, reason = "each program that includes this uses a part")]
 
+#[path = "../../../wootz/src/kernels/source.rs"]
+mod source;
+
 use std::sync::OnceLock;
 use wootz_runtime::{Body, Buffer, Grid, Kernel, Module, Plan, Result, Source, Stream};
 
-macro_rules! headers {
-    ($($name:literal),* $(,)?) => {
-        &[$((
-            concat!("dialect/", $name),
-            include_str!(concat!("../../../wootz/kernels/dialect/", $name)),
-        )),*]
-    };
-}
-
-const HEADERS: &[(&str, &str)] = headers![
-    "accesses.h",
-    "blocks.h",
-    "call.h",
-    "cuda.h",
-    "dialect.h",
-    "emulated.h",
-    "float8.h",
-    "lint.h",
-    "maths.h",
-    "matrix.h",
-    "metal.h",
-    "mma.h",
-    "number.h",
-    "place.h",
-];
-
-/// The dialect with every include resolved.
-fn dialect() -> String {
-    fn add(path: &str, text: &mut String) {
-        let found = HEADERS.iter().find(|(name, _)| *name == path);
-        let (_, header) = found.unwrap_or_else(|| panic!("no header {path}"));
-        for line in header.lines().filter(|line| *line != "#pragma once") {
-            let included = line.strip_prefix("#include \"");
-            match included.and_then(|rest| rest.strip_suffix('"')) {
-                Some(other) => add(other, text),
-                None => {
-                    text.push_str(line);
-                    text.push('\n');
-                }
-            }
-        }
-    }
-    let mut text = String::new();
-    add("dialect/dialect.h", &mut text);
-    text
-}
-
 /// A module of `kernels` after the dialect.
 pub fn module(kernels: &str) -> &'static Module {
-    Box::leak(Box::new(Module::new(dialect() + kernels)))
+    let dialect = source::flatten("dialect/dialect.h").expect("the dialect is whole");
+    Box::leak(Box::new(Module::new(dialect + kernels)))
 }
 
 /// The module of `kernels.h`.

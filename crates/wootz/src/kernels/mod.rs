@@ -210,3 +210,37 @@ fn word(size: usize) -> &'static str {
 pub fn pack(dtype: DType) -> usize {
     16 / dtype.size()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::source::{FILES, flatten, included};
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    #[test]
+    fn every_kernel_file_is_carried() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+        let mut found = BTreeSet::new();
+        for room in ["dialect", "tile", "ops", "sm90"] {
+            for entry in fs::read_dir(root.join(room)).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                found.insert(format!("{room}/{name}"));
+            }
+        }
+        let carried: BTreeSet<String> = FILES.iter().map(|(path, _)| (*path).to_owned()).collect();
+        assert_eq!(carried, found);
+    }
+
+    #[test]
+    fn a_file_is_joined_once_and_wholly() {
+        for (path, _) in FILES {
+            let text = flatten(path).unwrap();
+            assert_eq!(text.lines().filter_map(included).count(), 0, "{path}");
+            assert!(!text.contains("#pragma once"), "{path}");
+        }
+        let missing = flatten("dialect/none.h").unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            "the request includes \"dialect/none.h\", which is not a kernel file"
+        );
+    }
+}

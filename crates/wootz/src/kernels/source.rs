@@ -1,4 +1,5 @@
-//! The kernel files, carried in the binary, and the joining of a file with all it includes.
+//! The kernel files, carried in the binary, and the joining of a file with all it includes. Tests of
+//! the runtime, which knows no kernel, include this file itself.
 
 /// `(path, text)` of each file, by paths under `kernels/`.
 macro_rules! files {
@@ -7,7 +8,7 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &str)] = files![
+pub(super) const FILES: &[(&str, &str)] = files![
     "dialect/accesses.h",
     "dialect/blocks.h",
     "dialect/call.h",
@@ -125,40 +126,6 @@ impl Joined {
 }
 
 /// The path in an `#include "…"` line.
-fn included(line: &str) -> Option<&str> {
+pub(super) fn included(line: &str) -> Option<&str> {
     line.trim().strip_prefix("#include \"")?.strip_suffix('"')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{collections::BTreeSet, fs, path::Path};
-
-    #[test]
-    fn every_kernel_file_is_carried() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
-        let mut found = BTreeSet::new();
-        for room in ["dialect", "tile", "ops", "sm90"] {
-            for entry in fs::read_dir(root.join(room)).unwrap() {
-                let name = entry.unwrap().file_name().into_string().unwrap();
-                found.insert(format!("{room}/{name}"));
-            }
-        }
-        let carried: BTreeSet<String> = FILES.iter().map(|(path, _)| (*path).to_owned()).collect();
-        assert_eq!(carried, found);
-    }
-
-    #[test]
-    fn a_file_is_joined_once_and_wholly() {
-        for (path, _) in FILES {
-            let text = flatten(path).unwrap();
-            assert_eq!(text.lines().filter_map(included).count(), 0, "{path}");
-            assert!(!text.contains("#pragma once"), "{path}");
-        }
-        let missing = flatten("dialect/none.h").unwrap_err();
-        assert_eq!(
-            missing.to_string(),
-            "the request includes \"dialect/none.h\", which is not a kernel file"
-        );
-    }
 }
