@@ -132,7 +132,7 @@ pub struct Bench {
     pub dtype: Vec<&'static str>,
     /// Measure at this shape, as in 64x1024, instead of those that people use; for matrix
     /// products it is m×n×k. Without OP: every op that takes it
-    #[arg(long, value_name = "SHAPE", value_parser = shape)]
+    #[arg(long, value_name = "SHAPE", allow_hyphen_values = true, value_parser = shape)]
     pub shape: Option<Shape>,
     /// Write JSON lines to FILE; `-` is standard output
     #[arg(long, value_name = "FILE")]
@@ -195,28 +195,28 @@ pub struct Scale {
     #[arg(long, value_name = "DTYPE", default_value = "f32", value_parser = one_of("element type", dtype_names()))]
     pub dtype: &'static str,
     /// Numbers of callers, as in 1,2,4,8 [default: powers of two up to the cores, at most 16]
-    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Vec<u32>,
     /// Modes to compare, or `all`
     #[arg(long, value_name = "MODE,…", value_delimiter = ',', default_value = "all", value_parser = one_of("mode", and_all(mode::names())))]
     pub mode: Vec<&'static str>,
     /// Ops that are one call, each of the last one's result
-    #[arg(long, value_name = "N", default_value = "1", value_parser = count())]
+    #[arg(long, value_name = "N", default_value = "1", allow_negative_numbers = true, value_parser = count())]
     pub chain: usize,
     /// Calls for each wait in mode `batch`
-    #[arg(long, value_name = "N", default_value = "32", value_parser = count())]
+    #[arg(long, value_name = "N", default_value = "32", allow_negative_numbers = true, value_parser = count())]
     pub batch: usize,
     /// A program that does the same work with another library, to stand in the same table;
     /// may be given several times
     #[arg(long = "with", value_name = "PROGRAM")]
     pub peers: Vec<PathBuf>,
     /// Seconds to measure each row of the table
-    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true, value_parser = seconds)]
     pub seconds: f64,
     /// Write JSON lines to FILE; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Draw throughput and efficiency into FILE, as SVG
+    /// Draw throughput and efficiency into FILE, as SVG; `-` is standard output
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
 }

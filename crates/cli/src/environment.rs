@@ -41,9 +41,42 @@ pub const SUBMISSIONS: &str =
   graph   recorded graphs whole, other ops launched
   ring    small ops to a kernel that stays on the device, even where auto would not";
 
+/// A variable whose values have no list of names.
+struct Variable {
+    name: &'static str,
+    expected: &'static str,
+    takes: fn(&str) -> bool,
+}
+
+const FREE: [Variable; 2] = [
+    Variable {
+        name: "WOOTZ_PACKED",
+        expected: "a number of MiB",
+        takes: |value| value.parse::<usize>().is_ok(),
+    },
+    Variable {
+        name: "WOOTZ_LOG",
+        expected: "path",
+        takes: |value| value.split(',').all(|topic| ["", "path"].contains(&topic)),
+    },
+];
+
 /// Refuses what the library would pass over in silence.
 pub fn check() -> Result<(), Failure> {
     crew::threads().map_err(|error| Failure::Input(error.to_string()))?;
+    for Variable {
+        name,
+        expected,
+        takes,
+    } in FREE
+    {
+        let value = std::env::var_os(name).unwrap_or_default();
+        let value = value.to_string_lossy();
+        if !value.is_empty() && !takes(&value) {
+            let what = format!("{name}: expected {expected}, not '{value}'");
+            return Err(Failure::Input(what));
+        }
+    }
     check_named(SUBMIT, "way to submit", Submission::NAMES)?;
     check_named(Path::VARIABLE, "path", &Path::NAMES)?;
     check_named(Precision::VARIABLE, "precision", &Precision::NAMES)?;

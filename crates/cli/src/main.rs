@@ -23,7 +23,10 @@ use args::{Cli, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(told) => return tell(&told),
+    };
     if matches!(
         command,
         Command::Bench(_) | Command::Scale(_) | Command::Worker(_)
@@ -31,13 +34,25 @@ fn main() -> ExitCode {
         environment::default_to_one_thread();
     }
     let outcome = environment::check().and_then(|()| run(&command));
-    let Err(failure) = outcome else {
-        return ExitCode::SUCCESS;
-    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => end(&failure),
+    }
+}
+
+fn end(failure: &Failure) -> ExitCode {
     if failure.exit_code() != 0 {
         eprintln!("wootz: {failure}");
     }
     ExitCode::from(failure.exit_code())
+}
+
+/// Prints the help that was asked for, or what is wrong with the command line.
+fn tell(told: &clap::Error) -> ExitCode {
+    match told.print() {
+        Err(error) if !told.use_stderr() => end(&error.into()),
+        _ => ExitCode::from(told.exit_code().try_into().unwrap_or(2)),
+    }
 }
 
 fn run(command: &Command) -> Result<(), Failure> {

@@ -331,7 +331,7 @@ fn modes_and_chains_that_have_no_meaning_are_refused() {
     );
     assert!(refused(&["--chain", "0"]).contains("0 is not in 1..=4096"));
     assert!(refused(&["--batch", "x"]).contains("invalid digit"));
-    assert!(refused(&["--with", "/nowhere/peer"]).contains("cannot start /nowhere/peer"));
+    assert!(refused(&["--with", "/nowhere/peer"]).contains("cannot start /nowhere/peer: No such"));
 }
 
 #[test]
@@ -370,6 +370,16 @@ fn unknown_names_get_a_suggestion() {
 #[test]
 fn nonsense_in_the_environment_is_refused() {
     let cases = [
+        (
+            "WOOTZ_PACKED",
+            "much",
+            "WOOTZ_PACKED: expected a number of MiB, not 'much'",
+        ),
+        (
+            "WOOTZ_LOG",
+            "paths",
+            "WOOTZ_LOG: expected path, not 'paths'",
+        ),
         ("WOOTZ_THREADS", "zero", "zero"),
         ("WOOTZ_THREADS", "0", "WOOTZ_THREADS"),
         ("WOOTZ_CPU", "avx", "did you mean 'avx2'?"),
@@ -394,7 +404,25 @@ fn nonsense_in_the_environment_is_refused() {
 
 #[test]
 fn nonsense_is_refused_with_what_was_wrong() {
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 16] = [
+        (&["scale", "--threads", "-1"], "-1 is not in 1..=1024"),
+        (
+            &["scale", "--seconds", "-1"],
+            "expected a number of seconds",
+        ),
+        (&["scale", "--chain", "-1"], "-1 is not in 1..=4096"),
+        (
+            &["bench", "--shape", "-1x4"],
+            "a shape is sizes joined by 'x'",
+        ),
+        (
+            &["scale", "--plot", "a.svg", "--json", "a.svg"],
+            "--plot a.svg: --json writes there too",
+        ),
+        (
+            &["scale", "--plot", "a.png"],
+            "--plot a.png: the picture is SVG",
+        ),
         (&["scale", "--threads", "0"], "0"),
         (&["scale", "--threads", "2,x"], "x"),
         (
@@ -478,6 +506,17 @@ fn a_full_disk_is_named() {
         message.contains("cannot write /dev/full: No space left"),
         "{message}"
     );
+    for args in [&["--help"], &["info"]] {
+        let full = std::fs::File::create("/dev/full").expect("Linux has it");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wootz"));
+        let output = command.args(args).stdout(full).output().expect("it starts");
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {message}");
+        assert!(
+            message.contains("cannot write to standard output: No space left"),
+            "{message}"
+        );
+    }
 }
 
 #[test]

@@ -59,6 +59,7 @@ struct Cell {
 }
 
 pub fn run(args: &Scale) -> Result<(), Failure> {
+    check_files(args)?;
     let task = Arc::new(task(
         &args.device,
         args.op,
@@ -84,7 +85,11 @@ pub fn run(args: &Scale) -> Result<(), Failure> {
     let rows = report::rows(&task, &contenders, &cells, kernels);
 
     let caption = report::caption(&task);
-    if !json.as_ref().is_some_and(OutputFile::is_stdout) {
+    if ![&json, &plot]
+        .into_iter()
+        .flatten()
+        .any(OutputFile::is_stdout)
+    {
         report::print(&caption, kernels, &contenders, &rows, &absent)?;
     }
     if let Some(file) = json {
@@ -97,6 +102,27 @@ pub fn run(args: &Scale) -> Result<(), Failure> {
         ))?;
     }
     Ok(())
+}
+
+/// Refuses files that would not hold what their names say.
+fn check_files(args: &Scale) -> Result<(), Failure> {
+    let Some(plot) = &args.plot else {
+        return Ok(());
+    };
+    let other = ["png", "jpg", "jpeg", "gif", "webp", "pdf"];
+    let extension = plot.extension().unwrap_or_default();
+    let other = other
+        .iter()
+        .any(|name| extension.eq_ignore_ascii_case(name));
+    let why = if args.json.as_ref() == Some(plot) {
+        "--json writes there too"
+    } else if other {
+        "the picture is SVG"
+    } else {
+        return Ok(());
+    };
+    let plot = plot.display();
+    Err(Failure::Input(format!("--plot {plot}: {why}")))
 }
 
 /// The modes and peers that were asked for; and, of all modes, those that have no meaning here.

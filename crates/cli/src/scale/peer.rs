@@ -64,10 +64,12 @@ impl Peer {
     pub fn start(name: &str, mut command: Command) -> Result<Peer, Failure> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| {
-            Failure::Input(format!(
-                "cannot start {name} ({:?}): {error}",
-                command.get_program()
-            ))
+            let program = command.get_program().to_string_lossy();
+            let which = match program == name {
+                true => String::new(),
+                false => format!(" ({program})"),
+            };
+            Failure::Input(format!("cannot start {name}{which}: {error}"))
         })?;
         let requests = child.stdin.take();
         let output = child.stdout.take().expect("standard output is piped");
