@@ -22,12 +22,14 @@ Environment:
   WOOTZ_THREADS    threads that share a large op on the CPU [default: every core; 1 to measure]
   WOOTZ_CPU        instruction set on the CPU: portable, neon, avx2, avx512 [default: the widest]
   WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, graph, ring [default: graph]
-  WOOTZ_PATIENCE   seconds that the ring may stand still before the device is lost [default: 60; 0 for no end]
-  WOOTZ_PATH       matrix products by: auto, own, vendor, portable (own, but those of one machine alone)
+  WOOTZ_PATIENCE   seconds that the ring may stand still before the device is lost; 0 for no end
+                   [default: 60]
+  WOOTZ_PATH       matrix products by: auto, own, vendor, portable (own, but for one machine's)
                    [default: auto, which `wootz tune` measures]
   WOOTZ_PRECISION  products of f32: f32, tf32 (less precise where that is faster) [default: f32]
   WOOTZ_PACKED     MiB for packed forms of weights on the CPU [default: an eighth of the memory]
-  WOOTZ_LOG        path: which way products go, and why, to standard error; ring: what stands still there
+  WOOTZ_LOG        what to tell on standard error: path (which way products go, and why), ring
+                   (what stands still there)
   WOOTZ_CUBLASLT   file of cuBLASLt, if it is not found
   WOOTZ_BLAS       file of a BLAS for the CPU, if it is not found
   WOOTZ_CUDA_PATH  where the CUDA toolkit is, if it is not found
@@ -48,7 +50,16 @@ struct Variable {
     takes: fn(&str) -> bool,
 }
 
-const FREE: [Variable; 2] = [
+const FREE: [Variable; 3] = [
+    Variable {
+        name: "WOOTZ_PATIENCE",
+        expected: "a number of seconds",
+        takes: |value| {
+            value
+                .parse()
+                .is_ok_and(|seconds| (0.0..1e9).contains(&seconds))
+        },
+    },
     Variable {
         name: "WOOTZ_PACKED",
         expected: "a number of MiB",
@@ -56,8 +67,11 @@ const FREE: [Variable; 2] = [
     },
     Variable {
         name: "WOOTZ_LOG",
-        expected: "path",
-        takes: |value| value.split(',').all(|topic| ["", "path"].contains(&topic)),
+        expected: "path, ring or both",
+        takes: |value| {
+            let mut topics = value.split(',');
+            topics.all(|topic| ["path", "ring"].contains(&topic))
+        },
     },
 ];
 
