@@ -9,7 +9,8 @@
 //! when that is worth while ([`Limits`]), when somebody waits for one of its plans, or before it is to
 //! wait itself. A buffer holds, in this order: waits for other streams, if any; plans, which run side
 //! by side except where [`Hazards`](crate::hazard::Hazards) place a barrier; and a signal of its last
-//! ticket. It runs after the stream's buffer before it.
+//! ticket. It runs after the stream's buffer before it. A plan that another library encodes has one to
+//! itself.
 //!
 //! # Who commits
 //!
