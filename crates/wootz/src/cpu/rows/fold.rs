@@ -279,19 +279,20 @@ pub(crate) fn sum<S: Simd, T: Float>(s: S, x: &[T]) -> f64 {
     in_f64(x, |a, x| a + x)
 }
 
-/// The sum of the squares of a tile, from the accumulators of a fold with [`Twice`].
+/// The sum of the accumulators of a fold with [`Twice`].
 #[inline(always)]
-pub(crate) fn sum_of_squares<S: Simd, T: Float>(
-    s: S,
-    squares: [<Twice<S> as Simd>::F32; ACCUMULATORS],
-    tile: &[T],
-) -> f64 {
+pub(crate) fn total<S: Simd, const N: usize>(s: S, accs: [<Twice<S> as Simd>::F32; N]) -> f32 {
     let s = Twice(s);
     let join = inlined(
         #[inline(always)]
         |a, b| s.add(a, b),
     );
-    let total = s.sum(joined(squares, join));
+    s.sum(joined(accs, join))
+}
+
+/// The sum of the squares of a tile, which in `f32` came to `total`.
+#[inline(always)]
+pub(crate) fn sum_of_squares<T: Float>(total: f32, tile: &[T]) -> f64 {
     if usable_sum_of_squares(total) {
         return f64::from(total);
     }

@@ -17,11 +17,13 @@ pub(crate) use axes::Axes;
 pub(crate) use exponentials::{Exponentials, Powers, Turn};
 pub(crate) use fold::{
     ACCUMULATORS, Fold, fold, fold_and_map, fold_on, fold_wide, in_f64, inlined, joined, largest,
-    map, map_parts, maximum, prefetch, sum, sum_of_squares, usable_sum_of_squares,
+    map, map_parts, maximum, prefetch, sum, sum_of_squares, total, usable_sum_of_squares,
 };
-pub(crate) use moments::{Deviations, Moments};
-pub(crate) use source::{Narrow, Rows, Source, Working, write_floats};
-pub(crate) use stagger::{PLACES, lag, tiles};
+pub(crate) use moments::{Deviation, Deviations, Moments, pivot};
+#[cfg(test)]
+pub(crate) use source::written;
+pub(crate) use source::{Narrow, Pass, Source, Working, write_floats};
+pub(crate) use stagger::{PLACES, lag, last_tile, tiles};
 
 /// Elements that are folded in `f32` before their result is joined to others in `f64`.
 pub(crate) const TILE: usize = 4096;

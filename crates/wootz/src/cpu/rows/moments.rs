@@ -1,6 +1,6 @@
 //! Mean and squared deviations, mostly by one look at each tile.
 
-use super::{TILE, fold_on, in_f64, inlined, joined, sum, usable_sum_of_squares};
+use super::{TILE, fold_on, in_f64, inlined, joined, total, usable_sum_of_squares};
 use crate::cpu::simd::{Float, Simd, Twice};
 
 /// Elements at a tile's head that give a pivot.
@@ -9,7 +9,25 @@ const HEAD: usize = 64;
 /// The largest share of the sum of squares that a shift may take away: it costs no more digits.
 const FAR: f64 = 0.125;
 
-/// Sums of a tile's deviations from a pivot, the mean of the tile's head, and of their squares.
+/// The mean of a tile's head, or what is near it: where it is not finite, deviations from it are
+/// not either, and are not used.
+#[inline(always)]
+pub(crate) fn pivot<S: Simd, T: Float>(s: S, tile: &[T]) -> f32 {
+    let head = tile.first_chunk::<HEAD>().map_or(tile, |head| head);
+    let mut accs = [Twice(s).splat(0.0); 2];
+    let add = inlined(
+        #[inline(always)]
+        |a, x| Twice(s).add(a, x),
+    );
+    match tile.first_chunk::<HEAD>() {
+        // Of a length that is known, which takes a few instructions; this is on every row's way.
+        Some(head) => fold_on(Twice(s), head, 0.0, &mut accs, add),
+        None => fold_on(Twice(s), head, 0.0, &mut accs, add),
+    }
+    total(s, accs) * (1.0 / head.len().max(1) as f32)
+}
+
+/// Lanes of the sums of a tile's deviations from a pivot, and of their squares.
 #[derive(Clone, Copy)]
 pub(crate) struct Deviations<S: Simd> {
     /// Adding it changes nothing.
@@ -25,16 +43,13 @@ pub(crate) type Sums<S> = (Lanes<S>, Lanes<S>);
 impl<S: Simd> Deviations<S> {
     /// Of nothing yet of a tile that begins so.
     #[inline(always)]
-    pub(crate) fn new<T: Float>(s: S, tile: &[T]) -> Deviations<S> {
-        let head = &tile[..tile.len().min(HEAD)];
-        if head.is_empty() {
-            return Deviations::from_pivot(s, 0.0);
-        }
-        Deviations::from_pivot(s, (sum(s, head) / head.len() as f64) as f32)
+    fn new<T: Float>(s: S, tile: &[T]) -> Deviations<S> {
+        Deviations::from_pivot(s, pivot(s, tile))
     }
 
+    /// Of nothing yet, from this pivot.
     #[inline(always)]
-    fn from_pivot(s: S, pivot: f32) -> Deviations<S> {
+    pub(crate) fn from_pivot(s: S, pivot: f32) -> Deviations<S> {
         let zero = Twice(s).splat(0.0);
         let sums = [(zero, zero); 2];
         Deviations { pivot, sums }
@@ -61,20 +76,41 @@ impl<S: Simd> Deviations<S> {
         fold_on(Twice(s), x, self.pivot, &mut self.sums, step);
     }
 
-    /// The moments of a tile, all of whose parts were added: the deviations shifted to the mean
-    /// itself. Where the head was far off they are taken once more from there, as the shift would
-    /// cost digits.
+    /// The sums of all lanes.
     #[inline(always)]
-    pub(crate) fn settle<T: Float>(mut self, s: S, tile: &[T]) -> Moments {
-        let count = tile.len() as f64;
+    pub(crate) fn sum(self, s: S) -> Deviation {
         let join = inlined(
             #[inline(always)]
             |(a, b), (c, d)| (Twice(s).add(a, c), Twice(s).add(b, d)),
         );
+        let (first, second) = joined(self.sums, join);
+        Deviation {
+            pivot: self.pivot,
+            first: Twice(s).sum(first),
+            second: Twice(s).sum(second),
+        }
+    }
+}
+
+/// The sums of a tile's deviations from a pivot, and of their squares.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Deviation {
+    pub(crate) pivot: f32,
+    pub(crate) first: f32,
+    pub(crate) second: f32,
+}
+
+impl Deviation {
+    /// The moments of the tile: the deviations shifted to the mean itself. Where the pivot was far
+    /// off they are taken once more from there, as the shift would cost digits.
+    #[inline(always)]
+    pub(crate) fn settle<S: Simd, T: Float>(mut self, s: S, tile: &[T]) -> Moments {
+        let count = tile.len() as f64;
+        // No division by it later: they would wait for each other.
+        let share = 1.0 / count;
         loop {
-            let pivot = self.pivot;
-            let (first, second) = joined(self.sums, join);
-            let (first, second) = (f64::from(Twice(s).sum(first)), Twice(s).sum(second));
+            let Deviation { pivot, second, .. } = self;
+            let first = f64::from(self.first);
             if !usable_sum_of_squares(second) {
                 let mean = in_f64(tile, |a, x| a + x) / count;
                 let squares = in_f64(tile, |a, x| (x - mean).mul_add(x - mean, a));
@@ -84,15 +120,29 @@ impl<S: Simd> Deviations<S> {
                     squares,
                 };
             }
-            let shift = first / count;
+            let shift = first * share;
             let next = (f64::from(pivot) + shift) as f32;
             if next == pivot || shift * first <= f64::from(second) * FAR {
-                return Moments::from_pivot(count, pivot, first, second.into());
+                let squares = squares_about_mean(first, second.into(), shift);
+                return Moments {
+                    count,
+                    mean: f64::from(pivot) + shift,
+                    squares,
+                };
             }
-            self = Deviations::from_pivot(s, next);
-            self.add(s, tile);
+            let mut again = Deviations::from_pivot(s, next);
+            again.add(s, tile);
+            self = again.sum(s);
         }
     }
+}
+
+/// The sum of squared deviations from the mean, from sums of those from a pivot and of their
+/// squares, and how far the mean is from the pivot: so near that this never cancels more than
+/// rounding noise.
+#[inline(always)]
+fn squares_about_mean(first: f64, second: f64, shift: f64) -> f64 {
+    (second - first * shift).max(0.0)
 }
 
 /// What is known of some values' distribution.
@@ -133,19 +183,17 @@ impl Moments {
     pub(crate) fn of_tile<S: Simd, T: Float>(s: S, x: &[T]) -> Moments {
         let mut deviations = Deviations::new(s, x);
         deviations.add(s, x);
-        deviations.settle(s, x)
+        deviations.sum(s).settle(s, x)
     }
 
     /// From the sums of deviations from `pivot` and of their squares.
     #[inline(always)]
     pub(crate) fn from_pivot(count: f64, pivot: f32, first: f64, second: f64) -> Moments {
         let shift = first / count;
-        // The pivot is so near that this never cancels more than rounding noise.
-        let squares = (second - first * shift).max(0.0);
         Moments {
             count,
             mean: f64::from(pivot) + shift,
-            squares,
+            squares: squares_about_mean(first, second, shift),
         }
     }
 

@@ -3,10 +3,11 @@
 use super::{Axes, STRIP, TILE};
 use crate::{
     DType, Element, F8E4M3,
-    cpu::simd::{Float, Job, Simd, dispatch},
+    cpu::simd::{Float, Job, Simd, bypasses, dispatch},
 };
 use half::{bf16, f16};
 use std::ops::Range;
+use wootz_runtime::Call;
 
 /// The types that kernels work on: `f32` for floats, `i64` for integers.
 pub(crate) trait Working: Element {
@@ -161,6 +162,51 @@ impl<'a, T> Rows<'a, T> {
     }
 }
 
+/// Rows of a call, each of which becomes a row of its output.
+pub(crate) struct Pass<'a, T> {
+    pub(crate) x: Rows<'a, T>,
+    /// The rows' results, one after the other.
+    pub(crate) out: &'a mut [T],
+    /// How many there are.
+    pub(crate) rows: usize,
+    /// Elements of each.
+    pub(crate) length: usize,
+    /// Whether results are better written around the caches.
+    pub(crate) bypass: bool,
+}
+
+impl<'a, T> Pass<'a, T> {
+    /// The rows of the call's units, `per_unit` in each, of those that `outer` places.
+    ///
+    /// # Safety
+    /// The call's first binding has all rows of `outer`, each of `length` elements of `T`, its
+    /// second as many that follow each other, and those of the call's units are its own.
+    pub(crate) unsafe fn of_call(
+        call: &Call<'_>,
+        outer: &'a Axes,
+        length: usize,
+        per_unit: usize,
+    ) -> Self {
+        let first = call.units.start * per_unit;
+        let rows = outer.count().min(call.units.end * per_unit) - first;
+        // SAFETY: promised by the caller.
+        let (x, out) = unsafe {
+            let out = call.pointer::<T>(1).add(first * length);
+            (
+                Rows::new(call.pointer::<T>(0), outer, first, length),
+                std::slice::from_raw_parts_mut(out, rows * length),
+            )
+        };
+        Pass {
+            x,
+            out,
+            rows,
+            length,
+            bypass: bypasses(outer.count() * length * size_of::<T>()),
+        }
+    }
+}
+
 /// Where elements of some type lie.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {
@@ -292,5 +338,46 @@ pub(crate) unsafe fn write_floats(
                 std::slice::from_raw_parts_mut(to.cast::<bf16>(), length),
             )),
         }
+    }
+}
+
+/// Has `kernel` do some rows through the caches and around them, at every level, and demands the
+/// same bits; all of them written, and the last row as it is by itself.
+#[cfg(test)]
+pub(crate) fn written<T: Float>(
+    length: usize,
+    mut kernel: impl FnMut(Pass<'_, T>, crate::cpu::simd::Level),
+) {
+    const ROWS: usize = 5;
+    let x: Vec<T> = (0..ROWS * length)
+        .map(|i| T::from_f32(((i * 7919) % 1009) as f32 / 128.0 - 3.5))
+        .collect();
+    let outer = Axes::new([(ROWS, length as isize)]);
+    for level in crate::cpu::simd::Level::ALL {
+        let mut run = |first: usize, rows: usize, bypass: bool| {
+            let mut out = vec![T::from_f32(f32::NAN); rows * length];
+            // SAFETY: there are as many rows.
+            let x = unsafe { Rows::new(x.as_ptr(), &outer, first, length) };
+            let pass = Pass {
+                x,
+                out: &mut out,
+                rows,
+                length,
+                bypass,
+            };
+            kernel(pass, level);
+            out.into_iter()
+                .map(|y| y.to_f32().to_bits())
+                .collect::<Vec<_>>()
+        };
+        let through = run(0, ROWS, false);
+        assert_eq!(through, run(0, ROWS, true), "{level} {length}");
+        let last = through[(ROWS - 1) * length..].to_vec();
+        assert_eq!(last, run(ROWS - 1, 1, true), "{level} {length}");
+        let nan = f32::NAN.to_bits() >> 22;
+        assert!(
+            through.iter().all(|y| y >> 22 & nan != nan),
+            "{level} {length}"
+        );
     }
 }

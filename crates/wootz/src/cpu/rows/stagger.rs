@@ -27,3 +27,9 @@ pub(crate) fn tiles(length: usize) -> impl Iterator<Item = Range<usize>> {
     let starts = (0..length).step_by(TILE);
     starts.map(move |start| start..length.min(start + TILE))
 }
+
+/// Where the last of them begins.
+#[inline(always)]
+pub(crate) fn last_tile(length: usize) -> usize {
+    length.saturating_sub(1) / TILE * TILE
+}

@@ -3,10 +3,10 @@
 use super::Params;
 use crate::cpu::{
     rows::{
-        ACCUMULATORS, Deviations, Fold, Moments, PLACES, Rows, TILE, fold_and_map, inlined, lag,
-        sum_of_squares, tiles,
+        ACCUMULATORS, Deviation, Deviations, Fold, Moments, PLACES, Pass, fold_and_map, inlined,
+        lag, last_tile, pivot, sum_of_squares, tiles, total,
     },
-    simd::{Float, Job, Simd, Twice, bypass_done, bypasses, dispatch},
+    simd::{Float, Job, Simd, Twice, bypass_done, dispatch},
 };
 use wootz_runtime::Call;
 
@@ -29,25 +29,12 @@ pub(super) unsafe fn rows<T: Float, const RMS: bool>(call: &mut Call<'_>) {
         affine(params.weighted, 2),
         affine(params.biased, 2 + weighted),
     );
-    let bypass = bypasses(params.outer.count() * length * size_of::<T>());
-    let first = call.units.start * per_unit;
-    let rows = params.outer.count().min(call.units.end * per_unit) - first;
     // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
-    let (x, out) = unsafe {
-        let out = call.pointer::<T>(1).add(first * length);
-        (
-            Rows::new(call.pointer::<T>(0), &params.outer, first, length),
-            std::slice::from_raw_parts_mut(out, rows * length),
-        )
-    };
+    let pass = unsafe { Pass::<T>::of_call(call, &params.outer, length, per_unit) };
     dispatch(Normalize::<T, RMS> {
-        x,
-        out,
-        rows,
-        length,
+        pass,
         affine,
         epsilon: params.epsilon,
-        bypass,
     });
 }
 
@@ -68,7 +55,7 @@ impl Line {
 
     #[inline(always)]
     fn centred(all: Moments, epsilon: f64) -> Line {
-        let scale = 1.0 / (all.squares / all.count + epsilon).sqrt();
+        let scale = 1.0 / (all.squares * (1.0 / all.count) + epsilon).sqrt();
         let pivot = all.mean as f32;
         let shift = (f64::from(pivot) - all.mean) * scale;
         Line {
@@ -81,7 +68,7 @@ impl Line {
     /// The line that makes the mean square 1.
     #[inline(always)]
     fn uncentred(squares: f64, count: usize, epsilon: f64) -> Line {
-        let scale = 1.0 / (squares / count as f64 + epsilon).sqrt();
+        let scale = 1.0 / (squares * (1.0 / count as f64) + epsilon).sqrt();
         Line {
             scale: scale as f32,
             ..Line::default()
@@ -102,13 +89,16 @@ impl<T: Float> Job for MomentsOf<'_, T> {
 
 /// Rows to normalize; an empty weight or bias is none.
 struct Normalize<'a, T, const RMS: bool> {
-    x: Rows<'a, T>,
-    out: &'a mut [T],
-    rows: usize,
-    length: usize,
+    pass: Pass<'a, T>,
     affine: (&'a [T], &'a [T]),
     epsilon: f64,
-    bypass: bool,
+}
+
+/// What was seen of a row: of its last tile only sums, which are cheap to take.
+#[derive(Clone, Copy)]
+struct Seen {
+    before: Moments,
+    last: Deviation,
 }
 
 impl<T: Float, const RMS: bool> Job for Normalize<'_, T, RMS> {
@@ -116,41 +106,94 @@ impl<T: Float, const RMS: bool> Job for Normalize<'_, T, RMS> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let (rows, length) = (self.rows, self.length);
-        if self.bypass {
-            // Memory is what takes time: one stage after the other, and one row.
-            for row in 0..rows {
-                let line = self.turn(s, Some(row), None);
-                self.turn(s, None, Some((row, line)));
-            }
-            return bypass_done();
-        }
-        let lag = lag(length * size_of::<T>());
-        let mut lines = [Line::default(); PLACES];
-        for row in 0..rows + lag {
-            let line = lines[(row + PLACES - lag) % PLACES];
-            let behind = row.checked_sub(lag).map(|row| (row, line));
-            lines[row % PLACES] = self.turn(s, (row < rows).then_some(row), behind);
+        if self.pass.bypass {
+            self.in_turn(s);
+            bypass_done();
+        } else {
+            self.in_stages(s);
         }
     }
 }
 
 impl<T: Float, const RMS: bool> Normalize<'_, T, RMS> {
-    /// Normalizes the row `behind` by its line and meanwhile finds the line of the row `ahead`.
+    /// One stage after the other, and one row: memory is what takes time.
     #[inline(always)]
-    fn turn<S: Simd>(&mut self, s: S, ahead: Option<usize>, behind: Option<(usize, Line)>) -> Line {
-        let length = self.length;
-        let ahead = ahead.map_or(&[][..], |row| self.x.row(row));
+    fn in_turn<S: Simd>(&mut self, s: S) {
+        for row in 0..self.pass.rows {
+            let mut line = Line::default();
+            for writes in [false, true] {
+                let ahead = (!writes).then(|| (row, self.pivot(s, row)));
+                let seen = self.turn(s, ahead, writes.then_some((row, line)));
+                line = self.line(s, row, seen);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn in_stages<S: Simd>(&mut self, s: S) {
+        let Pass { rows, length, .. } = self.pass;
+        let lag = lag(length * size_of::<T>());
+        let mut lines = [Line::default(); PLACES];
+        let mut pivot = self.pivot(s, 0);
+        let mut before = None;
+        for row in 0..rows + lag {
+            let line = lines[(row + PLACES - lag) % PLACES];
+            let behind = row.checked_sub(lag).map(|row| (row, line));
+            let ahead = (row < rows).then_some((row, pivot));
+            let seen = ahead.map(|_| row).zip(Some(self.turn(s, ahead, behind)));
+            // A line is a long chain of operations, each of which waits for the one before. Where
+            // it is not due yet, it is that of the row before: the chain need not wait for this
+            // row's sums, and the next row need not wait for the chain.
+            let due = if lag > 1 { before } else { seen };
+            if let Some((row, seen)) = due {
+                lines[row % PLACES] = self.line(s, row, seen);
+            }
+            before = seen;
+            pivot = self.pivot(s, row + 1);
+        }
+    }
+
+    /// What deviations of a row's first tile are taken from.
+    #[inline(always)]
+    fn pivot<S: Simd>(&self, s: S, row: usize) -> f32 {
+        match RMS || row >= self.pass.rows {
+            true => 0.0,
+            false => {
+                let tile = tiles(self.pass.length).next().unwrap_or_default();
+                pivot(s, &self.pass.x.row(row)[tile])
+            }
+        }
+    }
+
+    /// Normalizes the row `behind` by its line and meanwhile sees the row `ahead`, which comes with
+    /// its pivot.
+    #[inline(always)]
+    fn turn<S: Simd>(
+        &mut self,
+        s: S,
+        ahead: Option<(usize, f32)>,
+        behind: Option<(usize, Line)>,
+    ) -> Seen {
+        let Pass { length, bypass, .. } = self.pass;
+        let (ahead, mut at) = match ahead {
+            Some((row, pivot)) => (self.pass.x.row(row), pivot),
+            None => (&[][..], 0.0),
+        };
         let (x, out, line) = match behind {
             Some((row, line)) => {
-                let out = &mut self.out[row * length..][..length];
-                (self.x.row(row), out, line)
+                let out = &mut self.pass.out[row * length..][..length];
+                (self.pass.x.row(row), out, line)
             }
             None => (&[][..], &mut [][..], Line::default()),
         };
         let (weight, bias) = self.affine;
-        let (mut total, mut moments) = (0.0, Moments::EMPTY);
+        let mut seen = Seen {
+            before: Moments::EMPTY,
+            last: Deviation::default(),
+        };
+        let mut whole = 0..0;
         for tile in tiles(length) {
+            let ahead_before = ahead.get(whole).unwrap_or_default();
             let part = Apply {
                 x: x.get(tile.clone()).unwrap_or_default(),
                 out: out.get_mut(tile.clone()).unwrap_or_default(),
@@ -158,21 +201,50 @@ impl<T: Float, const RMS: bool> Normalize<'_, T, RMS> {
                 weight: weight.get(tile.clone()).unwrap_or_default(),
                 bias: bias.get(tile.clone()).unwrap_or_default(),
             };
-            let ahead = ahead.get(tile).unwrap_or_default();
-            if RMS {
-                total += part.write_and_square(s, ahead, self.bypass);
-            } else {
-                let part = part.write_and_measure(s, ahead, self.bypass);
-                moments = if length <= TILE {
-                    part
-                } else {
-                    moments.join(part)
-                };
+            let ahead = ahead.get(tile.clone()).unwrap_or_default();
+            if tile.start > 0 {
+                seen.before = Self::joined(s, seen, ahead_before);
+                at = if RMS { 0.0 } else { pivot(s, ahead) };
             }
+            seen.last = if RMS {
+                part.write_and_square(s, ahead, bypass)
+            } else {
+                part.write_and_measure(s, (ahead, at), bypass)
+            };
+            whole = tile;
         }
+        seen
+    }
+
+    /// The moments of all that was seen, the last of which is this tile; about 0 with `RMS`.
+    #[inline(always)]
+    fn joined<S: Simd>(s: S, seen: Seen, tile: &[T]) -> Moments {
+        if tile.is_empty() {
+            return seen.before;
+        }
+        let last = match RMS {
+            true => Moments {
+                count: tile.len() as f64,
+                mean: 0.0,
+                squares: sum_of_squares(seen.last.second, tile),
+            },
+            false => seen.last.settle(s, tile),
+        };
+        match seen.before.count == 0.0 {
+            true => last,
+            false => seen.before.join(last),
+        }
+    }
+
+    /// The line of a row.
+    #[inline(always)]
+    fn line<S: Simd>(&self, s: S, row: usize, seen: Seen) -> Line {
+        let length = self.pass.length;
+        let tile = &self.pass.x.row(row)[last_tile(length)..];
+        let all = Self::joined(s, seen, tile);
         match RMS {
-            true => Line::uncentred(total, length, self.epsilon),
-            false => Line::centred(moments, self.epsilon),
+            true => Line::uncentred(all.squares, length, self.epsilon),
+            false => Line::centred(all, self.epsilon),
         }
     }
 }
@@ -202,7 +274,7 @@ impl<T: Float> Job for Apply<'_, T> {
 impl<T: Float> Apply<'_, T> {
     /// The sum of the squares of `ahead`, found meanwhile.
     #[inline(always)]
-    fn write_and_square<S: Simd>(self, s: S, ahead: &[T], bypass: bool) -> f64 {
+    fn write_and_square<S: Simd>(self, s: S, ahead: &[T], bypass: bool) -> Deviation {
         let t = Twice(s);
         let mut squares = [t.splat(0.0); ACCUMULATORS];
         let step = inlined(
@@ -224,25 +296,27 @@ impl<T: Float> Apply<'_, T> {
             );
             fold_and_map(t, fold, [self.x, self.weight], self.out, bypass, each);
         }
-        if ahead.is_empty() {
-            return 0.0;
+        Deviation {
+            second: total(s, squares),
+            ..Deviation::default()
         }
-        sum_of_squares(s, squares, ahead)
     }
 
-    /// The moments of `ahead`, found meanwhile.
+    /// The sums of what is `ahead`, from a pivot, found meanwhile.
     #[inline(always)]
-    fn write_and_measure<S: Simd>(self, s: S, ahead: &[T], bypass: bool) -> Moments {
-        let mut deviations = Deviations::new(s, ahead);
-        let (pivot, step) = (deviations.pivot, deviations.step(s));
+    fn write_and_measure<S: Simd>(
+        self,
+        s: S,
+        (ahead, pivot): (&[T], f32),
+        bypass: bool,
+    ) -> Deviation {
+        let mut deviations = Deviations::from_pivot(s, pivot);
+        let step = deviations.step(s);
         // In a variable of their own they stay in registers.
         let mut sums = deviations.sums;
         self.write(s, (ahead, &mut sums, pivot, step), bypass);
         deviations.sums = sums;
-        if ahead.is_empty() {
-            return Moments::EMPTY;
-        }
-        deviations.settle(s, ahead)
+        deviations.sum(s)
     }
 
     #[inline(always)]
@@ -297,6 +371,42 @@ impl<T: Float> Apply<'_, T> {
                     |[x, w, b]: [_; 3]| s.fma(normal(x), w, b),
                 );
                 fold_and_map(s, fold, [x, weight, bias], out, bypass, each);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::{rows::written, simd::Level};
+    use half::bf16;
+
+    fn check<T: Float, const RMS: bool>(length: usize, affine: [bool; 2]) {
+        let row = |present: bool, at: usize| -> Vec<T> {
+            let values = (0..if present { length } else { 0 }).map(|i| ((i + at) % 7) as f32);
+            values.map(T::from_f32).collect()
+        };
+        let (weight, bias) = (row(affine[0], 1), row(affine[1], 3));
+        written(length, |pass: Pass<'_, T>, level: Level| {
+            level.dispatch(Normalize::<T, RMS> {
+                pass,
+                affine: (&weight, &bias),
+                epsilon: 1e-5,
+            });
+        });
+    }
+
+    #[test]
+    fn rows_that_go_around_the_caches_have_the_same_bits() {
+        for length in [1, 9, 96, 1024, 1500, 4100] {
+            for affine in [[false, false], [true, false], [false, true], [true, true]] {
+                check::<f32, false>(length, affine);
+                check::<bf16, false>(length, affine);
+            }
+            for weighted in [false, true] {
+                check::<f32, true>(length, [weighted, false]);
+                check::<bf16, true>(length, [weighted, false]);
             }
         }
     }

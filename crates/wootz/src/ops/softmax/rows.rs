@@ -3,8 +3,8 @@
 use super::{KEPT, Params, constants};
 use crate::cpu::{
     math::exp,
-    rows::{Exponentials, PLACES, Powers, Rows, Turn, inlined, lag, largest, map, tiles},
-    simd::{Float, Job, Simd, Twice, bypass_done, bypasses, dispatch},
+    rows::{Exponentials, PLACES, Pass, Powers, Turn, inlined, lag, largest, map, tiles},
+    simd::{Float, Job, Simd, Twice, bypass_done, dispatch},
 };
 use std::ops::Range;
 use wootz_runtime::Call;
@@ -25,27 +25,13 @@ pub(super) unsafe fn rows<T: Float>(call: &mut Call<'_>) {
     let params: Params = *call.params();
     let (length, per_unit) = (params.length as usize, params.per_unit as usize);
     let log = params.log != 0;
-    let bypass = bypasses(params.outer.count() * length * size_of::<T>());
-    let first = call.units.start * per_unit;
-    let rows = params.outer.count().min(call.units.end * per_unit) - first;
     // SAFETY: the plan's rows are inside both tensors, and belong to one unit.
-    let (x, out) = unsafe {
-        let out = call.pointer::<T>(1).add(first * length);
-        (
-            Rows::new(call.pointer::<T>(0), &params.outer, first, length),
-            std::slice::from_raw_parts_mut(out, rows * length),
-        )
-    };
+    let pass = unsafe { Pass::<T>::of_call(call, &params.outer, length, per_unit) };
     if !log && length <= KEPT {
-        return dispatch(Kept {
-            x,
-            out,
-            kept: bytemuck::cast_slice_mut(call.scratch),
-            rows,
-            length,
-            bypass,
-        });
+        let kept = bytemuck::cast_slice_mut(call.scratch);
+        return dispatch(Kept { pass, kept });
     }
+    let Pass { x, out, bypass, .. } = pass;
     for (row, out) in out.chunks_mut(length).enumerate() {
         let x = x.row(row);
         let all = dispatch(Measure(x));
@@ -61,12 +47,8 @@ pub(super) unsafe fn rows<T: Float>(call: &mut Call<'_>) {
 
 /// Rows whose exponentials are kept until their sum is known.
 struct Kept<'a, T> {
-    x: Rows<'a, T>,
-    out: &'a mut [T],
+    pass: Pass<'a, T>,
     kept: &'a mut [f32],
-    rows: usize,
-    length: usize,
-    bypass: bool,
 }
 
 impl<T: Float> Job for Kept<'_, T> {
@@ -74,19 +56,24 @@ impl<T: Float> Job for Kept<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if self.bypass {
+        if self.pass.bypass {
             self.in_turn(s);
             return bypass_done();
         }
-        let (rows, length) = (self.rows, self.length);
+        let Pass {
+            x: all,
+            rows,
+            length,
+            ..
+        } = self.pass;
         let lag = rows_behind(length);
         let (mut maxima, mut scales) = ([0.0f32; PLACES], [0.0f32; PLACES]);
-        let mut outs = self.out.chunks_exact_mut(length);
+        let mut outs = self.pass.out.chunks_exact_mut(length);
         for row in 0..rows + 2 * lag {
             let before = (row + PLACES - lag) % PLACES;
-            let ahead = if row < rows { self.x.row(row) } else { &[] };
+            let ahead = if row < rows { all.row(row) } else { &[] };
             let (raises, ends) = ((lag..rows + lag).contains(&row), row >= 2 * lag);
-            let x = if raises { self.x.row(row - lag) } else { &[] };
+            let x = if raises { all.row(row - lag) } else { &[] };
             let out = if ends { outs.next() } else { None };
             let out = out.unwrap_or_default();
             let (powers, kept) =
@@ -116,9 +103,15 @@ impl<T: Float> Kept<'_, T> {
     /// One stage after the other: memory is what takes time.
     #[inline(always)]
     fn in_turn<S: Simd>(self, s: S) {
-        let kept = &mut self.kept[..self.length];
-        for (row, out) in self.out.chunks_exact_mut(self.length).enumerate() {
-            let x = self.x.row(row);
+        let Pass {
+            x: all,
+            out,
+            length,
+            ..
+        } = self.pass;
+        let kept = &mut self.kept[..length];
+        for (row, out) in out.chunks_exact_mut(length).enumerate() {
+            let x = all.row(row);
             let mut seen = [Twice(s).splat(f32::NEG_INFINITY); 2];
             let mut sum = Powers::new(s, 0.0);
             let ahead = Turn {
@@ -127,7 +120,7 @@ impl<T: Float> Kept<'_, T> {
             };
             ahead.take(s, &mut seen, &mut sum);
             sum = Powers::new(s, largest(s, seen));
-            for tile in tiles(self.length) {
+            for tile in tiles(length) {
                 let raised = Turn {
                     x: &x[tile.clone()],
                     powers: &mut kept[tile],
@@ -210,6 +203,29 @@ impl<T: Float> Job for ScaleRow<'_, T> {
         }
         if self.bypass {
             bypass_done();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::{rows::written, simd::Level};
+    use half::bf16;
+
+    fn check<T: Float>(length: usize) {
+        let mut room = vec![0.0; kept(length) / size_of::<f32>()];
+        written(length, |pass: Pass<'_, T>, level: Level| {
+            let kept = &mut room;
+            level.dispatch(Kept { pass, kept });
+        });
+    }
+
+    #[test]
+    fn rows_that_go_around_the_caches_have_the_same_bits() {
+        for length in [1, 9, 96, 1024, 1500, 4100] {
+            check::<f32>(length);
+            check::<bf16>(length);
         }
     }
 }
