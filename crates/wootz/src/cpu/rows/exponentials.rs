@@ -277,6 +277,9 @@ impl<T: Float> Turn<'_, T> {
                     self.out.get_unchecked_mut(part),
                 )
             };
+            if BYPASS {
+                prefetch(ahead.as_ptr().wrapping_add(self.ahead.len()), 2 * lanes);
+            }
             let y = end::<_, T, NEAR>(two, next);
             next = begun((i + 2 * lanes).min(all - 2 * lanes));
             for (k, y) in [y.0, y.1].into_iter().enumerate() {

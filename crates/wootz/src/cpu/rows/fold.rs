@@ -142,6 +142,9 @@ fn fold_and_map_to<
     for x in &x {
         assert!(x.len() >= n);
     }
+    // What is looked at first of the rows to come.
+    let next = if ahead.is_empty() { x[0] } else { ahead };
+    let next = next.as_ptr().wrapping_add(n);
     let mut each = inlined(
         #[inline(always)]
         |i: usize| {
@@ -153,7 +156,7 @@ fn fold_and_map_to<
             // SAFETY: as above.
             let out = unsafe { out.get_unchecked_mut(i..i + S::LANES) };
             if BYPASS {
-                prefetch(x[0].as_ptr().wrapping_add(n + i), S::LANES);
+                prefetch(next.wrapping_add(i), S::LANES);
                 U::bypass(s, out, f(vectors));
             } else {
                 U::store(s, out, f(vectors));

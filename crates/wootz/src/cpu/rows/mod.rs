@@ -23,7 +23,7 @@ pub(crate) use moments::{Deviation, Deviations, Moments, pivot};
 #[cfg(test)]
 pub(crate) use source::written;
 pub(crate) use source::{Narrow, Pass, Source, Working, write_floats};
-pub(crate) use stagger::{PLACES, lag, last_tile, tiles};
+pub(crate) use stagger::{PLACES, lag, last_tile, staggered_from_memory, tiles};
 
 /// Elements that are folded in `f32` before their result is joined to others in `f64`.
 pub(crate) const TILE: usize = 4096;

@@ -13,18 +13,23 @@ const FAR: f64 = 0.125;
 /// not either, and are not used.
 #[inline(always)]
 pub(crate) fn pivot<S: Simd, T: Float>(s: S, tile: &[T]) -> f32 {
-    let head = tile.first_chunk::<HEAD>().map_or(tile, |head| head);
     let mut accs = [Twice(s).splat(0.0); 2];
     let add = inlined(
         #[inline(always)]
         |a, x| Twice(s).add(a, x),
     );
-    match tile.first_chunk::<HEAD>() {
-        // Of a length that is known, which takes a few instructions; this is on every row's way.
-        Some(head) => fold_on(Twice(s), head, 0.0, &mut accs, add),
-        None => fold_on(Twice(s), head, 0.0, &mut accs, add),
-    }
-    total(s, accs) * (1.0 / head.len().max(1) as f32)
+    let count = match tile.first_chunk::<HEAD>() {
+        // Of a length that is known, which takes a few instructions: this is on every row's way.
+        Some(head) => {
+            fold_on(Twice(s), head, 0.0, &mut accs, add);
+            HEAD
+        }
+        None => {
+            fold_on(Twice(s), tile, 0.0, &mut accs, add);
+            tile.len().max(1)
+        }
+    };
+    total(s, accs) * (1.0 / count as f32)
 }
 
 /// Lanes of the sums of a tile's deviations from a pivot, and of their squares.

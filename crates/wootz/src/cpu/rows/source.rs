@@ -1,6 +1,6 @@
 //! Elements of any type, read as the few that kernels work on.
 
-use super::{Axes, STRIP, TILE};
+use super::{Axes, STRIP, TILE, staggered_from_memory};
 use crate::{
     DType, Element, F8E4M3,
     cpu::simd::{Float, Job, Simd, bypasses, dispatch},
@@ -204,6 +204,11 @@ impl<'a, T> Pass<'a, T> {
             length,
             bypass: bypasses(outer.count() * length * size_of::<T>()),
         }
+    }
+
+    /// Whether the stages of a kernel take turns.
+    pub(crate) fn in_stages(&self) -> bool {
+        !self.bypass || staggered_from_memory(self.length * size_of::<T>())
     }
 }
 

@@ -21,6 +21,12 @@ pub(crate) fn lag(bytes: usize) -> usize {
     if bytes <= SHORT { 2 } else { 1 }
 }
 
+/// Whether rows of so many bytes are taken in stages where they come from memory. Longer ones push
+/// out of the first cache what is fetched for the next row, and memory is what takes time.
+pub(crate) fn staggered_from_memory(bytes: usize) -> bool {
+    bytes <= 2 * SHORT
+}
+
 /// The tiles of rows of this length.
 #[inline(always)]
 pub(crate) fn tiles(length: usize) -> impl Iterator<Item = Range<usize>> {

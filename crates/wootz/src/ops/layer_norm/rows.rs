@@ -106,11 +106,13 @@ impl<T: Float, const RMS: bool> Job for Normalize<'_, T, RMS> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        if self.pass.bypass {
-            self.in_turn(s);
-            bypass_done();
-        } else {
+        if self.pass.in_stages() {
             self.in_stages(s);
+        } else {
+            self.in_turn(s);
+        }
+        if self.pass.bypass {
+            bypass_done();
         }
     }
 }
@@ -120,12 +122,10 @@ impl<T: Float, const RMS: bool> Normalize<'_, T, RMS> {
     #[inline(always)]
     fn in_turn<S: Simd>(&mut self, s: S) {
         for row in 0..self.pass.rows {
-            let mut line = Line::default();
-            for writes in [false, true] {
-                let ahead = (!writes).then(|| (row, self.pivot(s, row)));
-                let seen = self.turn(s, ahead, writes.then_some((row, line)));
-                line = self.line(s, row, seen);
-            }
+            let pivot = self.pivot(s, row);
+            let seen = self.turn(s, Some((row, pivot)), None);
+            let line = self.line(s, row, seen);
+            self.turn(s, None, Some((row, line)));
         }
     }
 

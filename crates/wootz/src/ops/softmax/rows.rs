@@ -56,14 +56,26 @@ impl<T: Float> Job for Kept<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if self.pass.bypass {
+        let bypass = self.pass.bypass;
+        if self.pass.in_stages() {
+            self.in_stages(s);
+        } else {
             self.in_turn(s);
-            return bypass_done();
         }
+        if bypass {
+            bypass_done();
+        }
+    }
+}
+
+impl<T: Float> Kept<'_, T> {
+    #[inline(always)]
+    fn in_stages<S: Simd>(self, s: S) {
         let Pass {
             x: all,
             rows,
             length,
+            bypass,
             ..
         } = self.pass;
         let lag = rows_behind(length);
@@ -88,7 +100,7 @@ impl<T: Float> Job for Kept<'_, T> {
                     kept: &kept[tile.clone()],
                     scale: scales[before],
                     out: out.get_mut(tile).unwrap_or_default(),
-                    bypass: false,
+                    bypass,
                 };
                 turn.take(s, &mut seen, &mut sum);
                 sum.settle(s);
@@ -97,9 +109,7 @@ impl<T: Float> Job for Kept<'_, T> {
             scales[row % PLACES] = (1.0 / sum.total()) as f32;
         }
     }
-}
 
-impl<T: Float> Kept<'_, T> {
     /// One stage after the other: memory is what takes time.
     #[inline(always)]
     fn in_turn<S: Simd>(self, s: S) {
