@@ -10,11 +10,13 @@ use crate::{
 use wootz_runtime::{Body, Grid, Kernel, NativeFn, Plan};
 
 mod cases;
+mod line;
 mod rows;
 
 pub(super) use cases::normal;
+pub(super) use line::Line;
+pub(super) use rows::Apply;
 use rows::rows;
-pub(super) use rows::{Apply, Line};
 
 /// The rows of the table.
 pub const ROWS: &[Row] = &[

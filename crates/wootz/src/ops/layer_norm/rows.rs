@@ -1,6 +1,6 @@
 //! The CPU's kernels.
 
-use super::Params;
+use super::{Line, Params};
 use crate::cpu::{
     rows::{
         ACCUMULATORS, Deviation, Deviations, Fold, Moments, PLACES, Pass, fold_and_map, inlined,
@@ -36,55 +36,6 @@ pub(super) unsafe fn rows<T: Float, const RMS: bool>(call: &mut Call<'_>) {
         affine,
         epsilon: params.epsilon,
     });
-}
-
-/// `(x − pivot) · scale + shift`: what a row is normalized by. The pivot is near the mean, so that
-/// the difference loses no digits; the shift makes up for the rest.
-#[derive(Clone, Copy, Default)]
-pub(in crate::ops) struct Line {
-    pub(in crate::ops) pivot: f32,
-    pub(in crate::ops) scale: f32,
-    pub(in crate::ops) shift: f32,
-}
-
-impl Line {
-    /// The line that makes the mean 0 and the variance 1.
-    pub(in crate::ops) fn of<T: Float>(x: &[T], epsilon: f64) -> Line {
-        Line::centred(dispatch(MomentsOf(x)), epsilon)
-    }
-
-    #[inline(always)]
-    fn centred(all: Moments, epsilon: f64) -> Line {
-        let scale = 1.0 / (all.squares * (1.0 / all.count) + epsilon).sqrt();
-        let pivot = all.mean as f32;
-        let shift = (f64::from(pivot) - all.mean) * scale;
-        Line {
-            pivot,
-            scale: scale as f32,
-            shift: shift as f32,
-        }
-    }
-
-    /// The line that makes the mean square 1.
-    #[inline(always)]
-    fn uncentred(squares: f64, count: usize, epsilon: f64) -> Line {
-        let scale = 1.0 / (squares * (1.0 / count as f64) + epsilon).sqrt();
-        Line {
-            scale: scale as f32,
-            ..Line::default()
-        }
-    }
-}
-
-struct MomentsOf<'a, T>(&'a [T]);
-
-impl<T: Float> Job for MomentsOf<'_, T> {
-    type Output = Moments;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Moments {
-        Moments::of_row(s, self.0)
-    }
 }
 
 /// Rows to normalize; an empty weight or bias is none.
@@ -191,9 +142,8 @@ impl<T: Float, const RMS: bool> Normalize<'_, T, RMS> {
             before: Moments::EMPTY,
             last: Deviation::default(),
         };
-        let mut whole = 0..0;
+        let mut before = 0..0;
         for tile in tiles(length) {
-            let ahead_before = ahead.get(whole).unwrap_or_default();
             let part = Apply {
                 x: x.get(tile.clone()).unwrap_or_default(),
                 out: out.get_mut(tile.clone()).unwrap_or_default(),
@@ -201,9 +151,10 @@ impl<T: Float, const RMS: bool> Normalize<'_, T, RMS> {
                 weight: weight.get(tile.clone()).unwrap_or_default(),
                 bias: bias.get(tile.clone()).unwrap_or_default(),
             };
+            let last = ahead.get(before).unwrap_or_default();
             let ahead = ahead.get(tile.clone()).unwrap_or_default();
             if tile.start > 0 {
-                seen.before = Self::joined(s, seen, ahead_before);
+                seen.before = Self::joined(s, seen, last);
                 at = if RMS { 0.0 } else { pivot(s, ahead) };
             }
             seen.last = if RMS {
@@ -211,7 +162,7 @@ impl<T: Float, const RMS: bool> Normalize<'_, T, RMS> {
             } else {
                 part.write_and_measure(s, (ahead, at), bypass)
             };
-            whole = tile;
+            before = tile;
         }
         seen
     }
