@@ -76,3 +76,18 @@ pub fn check_all(checks: &[(Device, &Row, DType)], done: impl Fn(&Outcome) + Syn
     }
     outcomes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{conformance::check, table};
+
+    #[test]
+    fn shared_checks_come_out_as_those_of_one_thread() {
+        let clamp = table::rows().find(|row| row.name == "clamp").unwrap();
+        let checks =
+            [DType::F32, DType::BF16, DType::I64].map(|dtype| (Device::cpu(), clamp, dtype));
+        let alone = checks.map(|(device, row, dtype)| check(device, row, dtype));
+        assert_eq!(check_all(&checks, |_| ()), alone);
+    }
+}
