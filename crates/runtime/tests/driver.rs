@@ -283,6 +283,27 @@ fn an_executor_that_dies_is_an_error_and_no_hang() {
     );
 }
 
+/// A mark whose write is overtaken by that of the one before it tells nobody that its work is done. The
+/// driver knows, and is asked.
+#[test]
+fn a_mark_that_is_lost_is_no_hang() {
+    let settings = [("DRIVER_SAYS", "lost=2"), ("WOOTZ_SUBMIT", "launch")];
+    with("a_mark_that_is_lost_is_no_hang", &settings, || {
+        let stream = stream();
+        for _ in 0..10 {
+            add(&stream).unwrap().wait().unwrap();
+        }
+        for _ in 0..2 {
+            let polled = add(&stream).unwrap();
+            while !polled.is_ready() {}
+        }
+        // More than what goes through pinned memory at once.
+        let bytes = vec![0; 8 << 20];
+        stream.upload(&bytes).unwrap().wait().unwrap();
+        stream.synchronize().unwrap();
+    });
+}
+
 #[test]
 fn a_cache_that_cannot_be_written_is_told_once() {
     let settings = [("WOOTZ_CACHE", "/dev/null/cache")];

@@ -53,6 +53,8 @@ pub(super) struct Lane {
     executor: AtomicU64,
     /// The last ticket that the watcher is to see done.
     wanted: AtomicU64,
+    /// How often somebody looked in vain.
+    looks: AtomicU64,
     /// Known from the first submission on.
     timeline: OnceLock<&'static Timeline>,
 }
@@ -85,6 +87,7 @@ impl Lane {
             open: AtomicBool::new(false),
             executor: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
             timeline: OnceLock::new(),
         })
     }
@@ -115,9 +118,15 @@ impl Lane {
 
     /// Looks, and has the device report `ticket` if it will not anyway.
     pub(super) fn observe(&self, gpu: &Gpu, timeline: &Timeline, ticket: Ticket) {
+        /// Looks in vain from one time that the watcher is asked to the next.
+        const ASK: u64 = 4096;
         self.look(timeline);
         if !timeline.is_done(ticket) {
             self.mark(gpu, timeline, ticket);
+            // Who only looks hears of a lost mark so.
+            if self.looks.fetch_add(1, Ordering::Relaxed) % ASK == ASK - 1 {
+                self.want(gpu, timeline, ticket);
+            }
         }
     }
 
@@ -146,8 +155,14 @@ impl Lane {
         }
     }
 
+    /// Notes that the driver has done all up to `launched`. The ring's work up to there is done too:
+    /// the CUDA stream waited for it (`join`).
+    fn is_finished(&self, launched: u64) {
+        self.finished.fetch_max(launched, Ordering::Release);
+    }
+
     /// Has the driver wait. `launched` was the last ticket in the CUDA stream before.
-    fn finish_in_driver(&self, gpu: &Gpu, timeline: &Timeline, launched: u64) {
+    pub(super) fn finish_in_driver(&self, gpu: &Gpu, timeline: &Timeline, launched: u64) {
         let finish = || {
             gpu.enter()?;
             // SAFETY: the stream lives.
@@ -155,8 +170,7 @@ impl Lane {
         };
         match finish() {
             Ok(()) => {
-                // The ring's work up to there is done too: the CUDA stream waited for it (`join`).
-                self.finished.fetch_max(launched, Ordering::Release);
+                self.is_finished(launched);
                 timeline.complete(Ticket::from_number(launched));
             }
             Err(error) => timeline.fail(Fault::new(error.to_string())),
@@ -198,14 +212,19 @@ impl Lane {
         open.then_some((timeline, wanted))
     }
 
-    /// Asks the driver whether the stream is sound, and the executor of its ring.
+    /// Asks the driver whether the stream is sound, and the executor of its ring. What the driver
+    /// knows to be done is done from then on, whatever the word says (`mod.rs`).
     pub(super) fn check(&self, gpu: &Gpu) -> Result<()> {
         gpu.enter()?;
+        let launched = self.launched();
         // SAFETY: the stream lives.
         match unsafe { gpu.driver.query_stream(self.stream.0) } {
-            Err(failure) if failure.code == Failure::NOT_READY => Ok(()),
-            outcome => gpu.attempt(outcome),
-        }?;
+            Err(failure) if failure.code == Failure::NOT_READY => {}
+            outcome => {
+                gpu.attempt(outcome)?;
+                self.is_finished(launched);
+            }
+        }
         self.check_executor(gpu)
     }
 

@@ -40,6 +40,12 @@
 //! asks the driver from time to time, and on an error that is final [`Gpu`](gpu::Gpu) becomes lost:
 //! every timeline gets the fault, which wakes all waiters, and every later call is an error.
 //!
+//! *When a mark is lost.* A mark's write is done in its turn, and the write of one before it may come to
+//! the host's memory later all the same: a soak beside processes whose kernels fault found the word
+//! of a mark one mark back, for good, while the driver knew the stream to be empty. So the watcher,
+//! which asks the driver anyway, takes its word for it; and who only looks, a poll or a pool, asks
+//! the watcher after many looks.
+//!
 //! *Memory order.* The word is read with `Acquire`, and the timeline passes it on with `Release`, so
 //! who sees a ticket done sees what the host wrote for it. What kernels wrote is read through copies
 //! on a CUDA stream, which come after.

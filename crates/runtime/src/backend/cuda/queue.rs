@@ -196,15 +196,13 @@ impl CudaQueue {
             if spin.turn() {
                 continue;
             }
-            if ticket.number() > self.lane.launched() {
+            let launched = self.lane.launched();
+            if ticket.number() > launched {
                 self.lane.check(self.gpu)?;
                 thread::sleep(PAUSE);
                 continue;
             }
-            self.gpu.enter()?;
-            // SAFETY: the stream lives.
-            let finished = unsafe { self.gpu.driver.finish_stream(self.lane.stream.0) };
-            self.gpu.attempt(finished)?;
+            self.lane.finish_in_driver(self.gpu, timeline, launched);
         }
     }
 
