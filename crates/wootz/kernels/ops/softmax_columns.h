@@ -132,6 +132,16 @@ inline void softmax_columns_held(Place at, device const T* x, device T* y, const
 // Rows of a panel that are asked for at once.
 enum : u32 { PANEL_AHEAD = 4 };
 
+// The rows from `k` on that a lane has of a panel which begins at `x`. One that is not there is the
+// first once more: nothing of it is added or stored.
+template <typename T, u32 VEC>
+inline void ask_panel(thread Pack<T, VEC>* packs, device const T* x, u64 inner, u64 k, u64 step, u64 end) {
+  UNROLL for (u32 j = 0; j < PANEL_AHEAD; ++j) {
+    u64 row = k + j * step < end ? k + j * step : k;
+    packs[j] = load<VEC>(x + row * inner);
+  }
+}
+
 template <typename Out, typename T, typename Team, u32 VEC>
 inline void softmax_columns_streamed(Place at, device const T* x, device T* y, constant SoftmaxParams& p) {
   Team team = team_of<Team>(at);
@@ -144,11 +154,7 @@ inline void softmax_columns_streamed(Place at, device const T* x, device T* y, c
     u64 end = place.inside ? p.length : 0;
     for (u64 k = place.row; k < end; k += PANEL_AHEAD * step) {
       Pack<T, VEC> packs[PANEL_AHEAD];
-      UNROLL for (u32 j = 0; j < PANEL_AHEAD; ++j) {
-        // A row that is not there is the first once more, of which nothing is added.
-        u64 row = k + j * step < end ? k + j * step : k;
-        packs[j] = load<VEC>(x + (place.start + row * p.inner));
-      }
+      ask_panel<T, VEC>(packs, x + place.start, p.inner, k, step, end);
       UNROLL for (u32 i = 0; i < VEC; ++i) {
         f32 top = state[i].top;
         UNROLL for (u32 j = 0; j < PANEL_AHEAD; ++j) top = Max<f32>::join(top, f32(packs[j].at[i]));
@@ -164,10 +170,7 @@ inline void softmax_columns_streamed(Place at, device const T* x, device T* y, c
     reduce_panel<Out, VEC>(team, state);
     for (u64 k = place.row; k < end; k += PANEL_AHEAD * step) {
       Pack<T, VEC> packs[PANEL_AHEAD];
-      UNROLL for (u32 j = 0; j < PANEL_AHEAD; ++j) {
-        u64 row = k + j * step < end ? k + j * step : k;
-        packs[j] = load<VEC>(x + (place.start + row * p.inner));
-      }
+      ask_panel<T, VEC>(packs, x + place.start, p.inner, k, step, end);
       UNROLL for (u32 j = 0; j < PANEL_AHEAD; ++j) {
         if (k + j * step < end) {
           Pack<T, VEC> pack = finish_columns<Out>(packs[j], state);
