@@ -77,9 +77,6 @@ template <typename T, u32 TM, u32 TN>
 f32 get(thread const SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e);
 template <typename T, u32 TM, u32 TN>
 void set(thread SimdTile<T, TM, TN>& tile, u32 i, u32 j, u32 e, f32 value);
-template <typename T, u32 TM, u32 TN>
-void multiply_add_turned(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a, u32 a_step,
-                         scratch const T* b, u32 b_step);
 
 f32 absolute(f32 x);
 f32 larger(f32 a, f32 b);

@@ -224,29 +224,6 @@ inline void block_multiply_add(Place, thread Block& c, thread const Block& a, th
   metal::simdgroup_multiply_accumulate(c, a, b, c);
 }
 
-// c += a * transposed(b), [8 TM, MATRIX_K] and [8 TN, MATRIX_K].
-template <typename T, u32 TM, u32 TN>
-inline void multiply_add_turned(Place at, thread SimdTile<T, TM, TN>& c, scratch const T* a,
-                                u32 a_step, scratch const T* b, u32 b_step) {
-  u32 row = block_row(at), column = block_column(at);
-  UNROLL for (u32 k = 0; k < MATRIX_K; k += 8) {
-    Block left[TM], right[TN];
-    UNROLL for (u32 i = 0; i < TM; ++i) {
-      scratch const T* from = a + ((8 * i + row) * a_step + k + column);
-      left[i] = block_of(from, from + 1);
-    }
-    UNROLL for (u32 j = 0; j < TN; ++j) {
-      scratch const T* from = b + ((8 * j + column) * b_step + k + row);
-      right[j] = block_of(from, from + b_step);
-    }
-    UNROLL for (u32 i = 0; i < TM; ++i) {
-      UNROLL for (u32 j = 0; j < TN; ++j) {
-        block_multiply_add(at, c.at[i][j], left[i], right[j]);
-      }
-    }
-  }
-}
-
 inline f32 absolute(f32 x) { return metal::fabs(x); }
 // The larger and the smaller; NaN wins over everything.
 inline f32 larger(f32 a, f32 b) { return (a > b || a != a) ? a : b; }

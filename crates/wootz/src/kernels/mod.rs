@@ -182,18 +182,9 @@ fn launch<'a, P: KernelParams>(id: Id, groups: usize, params: &P) -> Plan<'a> {
     Plan::new(kernel, grid, params)
 }
 
-/// The dialect's name of an element type.
+/// The dialect's name of an element type: the library's.
 pub fn element(dtype: DType) -> &'static str {
-    match dtype {
-        DType::F32 => "f32",
-        DType::F16 => "f16",
-        DType::BF16 => "bf16",
-        DType::I32 => "i32",
-        DType::U32 => "u32",
-        DType::I64 => "i64",
-        DType::U8 => "u8",
-        DType::F8E4M3 => "f8e4m3",
-    }
+    dtype.name()
 }
 
 /// The dialect's type of this many bytes, for elements that are only moved.
