@@ -5,7 +5,7 @@ mod run;
 
 use std::process::Command;
 
-use run::{Scratch, fail, text, wootz};
+use run::{Scratch, fail, text};
 
 #[test]
 fn modes_and_chains_that_have_no_meaning_are_refused() {
@@ -167,7 +167,7 @@ fn files_that_cannot_be_written_are_named_before_the_work() {
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_named() {
     let args = ["bench", "relu", "--shape", "9", "--json", "/dev/full"];
-    let output = wootz(&args);
+    let output = run::wootz(&args);
     assert_eq!(output.status.code(), Some(2));
     let message = text(&output.stderr);
     assert!(
