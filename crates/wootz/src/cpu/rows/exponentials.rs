@@ -38,7 +38,8 @@ impl Exponentials {
     }
 
     /// Of a tile.
-    #[inline(always)]
+    #[cfg_attr(unoptimized, inline(never))]
+    #[cfg_attr(not(unoptimized), inline(always))]
     pub(crate) fn of_tile<S: Simd, T: Float>(s: S, x: &[T]) -> Exponentials {
         let max = maximum(s, x);
         if !max.is_finite() {
@@ -61,7 +62,8 @@ impl Exponentials {
     }
 
     /// Joins a few rows into what was seen of their columns.
-    #[inline(always)]
+    #[cfg_attr(unoptimized, inline(never))]
+    #[cfg_attr(not(unoptimized), inline(always))]
     pub(crate) fn of_columns<S: Simd>(s: S, rows: &[&[f32]], seen: &mut [Exponentials]) {
         for (i, seen) in seen.chunks_mut(S::LANES).enumerate() {
             let from = i * S::LANES;
@@ -153,7 +155,8 @@ impl<S: Simd> Powers<S> {
     /// Adds elements, and writes their powers to `out`, whose vectors are in the order in which
     /// [`Twice`] holds elements of `T`. Vectors go to the two sums in turns, as in [`Turn::take`]: a
     /// row's sum has the same bits whatever rows are beside it.
-    #[inline(always)]
+    #[cfg_attr(unoptimized, inline(never))]
+    #[cfg_attr(not(unoptimized), inline(always))]
     fn add<T: Float, const NEAR: bool, const BYPASS: bool>(
         &mut self,
         s: S,
@@ -241,7 +244,8 @@ impl<T: Float> Turn<'_, T> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(unoptimized, inline(never))]
+    #[cfg_attr(not(unoptimized), inline(always))]
     fn take_as<S: Simd, const NEAR: bool, const BYPASS: bool>(
         self,
         s: S,

@@ -36,7 +36,8 @@ pub(crate) fn fold<S: Simd, T: Float, A: Copy>(
 pub(crate) type Fold<'a, T, A, const N: usize, F> = (&'a [T], &'a mut [A; N], f32, F);
 
 /// Goes on with a fold whose accumulators are `accs`.
-#[inline(always)]
+#[cfg_attr(unoptimized, inline(never))]
+#[cfg_attr(not(unoptimized), inline(always))]
 pub(crate) fn fold_on<S: Simd, T: Float, A: Copy, const N: usize>(
     s: S,
     x: &[T],
@@ -122,7 +123,8 @@ pub(crate) fn prefetch<T>(next: *const T, n: usize) {
     }
 }
 
-#[inline(always)]
+#[cfg_attr(unoptimized, inline(never))]
+#[cfg_attr(not(unoptimized), inline(always))]
 fn fold_and_map_to<
     S: Simd,
     T: Float,
@@ -190,7 +192,8 @@ fn fold_and_map_to<
 }
 
 /// As [`map`], of a function in parts.
-#[inline(always)]
+#[cfg_attr(unoptimized, inline(never))]
+#[cfg_attr(not(unoptimized), inline(always))]
 pub(crate) fn map_parts<S: Simd, T: Float, P: Parts>(s: S, x: &[T], out: &mut [T], bypass: bool) {
     let n = x.len().min(out.len());
     let parts = n / S::LANES;
@@ -228,7 +231,8 @@ pub(crate) fn map_parts<S: Simd, T: Float, P: Parts>(s: S, x: &[T], out: &mut [T
 const WIDE: usize = 16;
 
 /// Folds `x` in `f64`: slower, for what `f32` cannot hold.
-#[inline(always)]
+#[cfg_attr(unoptimized, inline(never))]
+#[cfg_attr(not(unoptimized), inline(always))]
 pub(crate) fn fold_wide<S: Simd, T: Float>(
     s: S,
     x: &[T],

@@ -11,7 +11,8 @@ const FAR: f64 = 0.125;
 
 /// The mean of a tile's head, or what is near it: where it is not finite, deviations from it are
 /// not either, and are not used.
-#[inline(always)]
+#[cfg_attr(unoptimized, inline(never))]
+#[cfg_attr(not(unoptimized), inline(always))]
 pub(crate) fn pivot<S: Simd, T: Float>(s: S, tile: &[T]) -> f32 {
     let mut accs = [Twice(s).splat(0.0); 2];
     let add = inlined(
@@ -108,7 +109,8 @@ pub(crate) struct Deviation {
 impl Deviation {
     /// The moments of the tile: the deviations shifted to the mean itself. Where the pivot was far
     /// off they are taken once more from there, as the shift would cost digits.
-    #[inline(always)]
+    #[cfg_attr(unoptimized, inline(never))]
+    #[cfg_attr(not(unoptimized), inline(always))]
     pub(crate) fn settle<S: Simd, T: Float>(mut self, s: S, tile: &[T]) -> Moments {
         let count = tile.len() as f64;
         // No division by it later: they would wait for each other.

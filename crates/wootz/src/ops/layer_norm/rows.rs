@@ -118,7 +118,8 @@ impl<T: Float, const RMS: bool> Normalize<'_, T, RMS> {
 
     /// Normalizes the row `behind` by its line and meanwhile sees the row `ahead`, which comes with
     /// its pivot.
-    #[inline(always)]
+    #[cfg_attr(unoptimized, inline(never))]
+    #[cfg_attr(not(unoptimized), inline(always))]
     fn turn<S: Simd>(
         &mut self,
         s: S,
@@ -188,7 +189,8 @@ impl<T: Float, const RMS: bool> Normalize<'_, T, RMS> {
     }
 
     /// The line of a row.
-    #[inline(always)]
+    #[cfg_attr(unoptimized, inline(never))]
+    #[cfg_attr(not(unoptimized), inline(always))]
     fn line<S: Simd>(&self, s: S, row: usize, seen: Seen) -> Line {
         let length = self.pass.length;
         let tile = &self.pass.x.row(row)[last_tile(length)..];
