@@ -7,6 +7,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 use wootz::{DType, table};
 
+use crate::check::Share;
 use crate::environment::{SUBMISSIONS, VARIABLES};
 use crate::failure::EXIT_CODES;
 use crate::names::one_of;
@@ -97,6 +98,13 @@ pub struct Check {
     /// Print one JSON object per op and element type
     #[arg(long)]
     pub json: bool,
+    /// Processes that share the checks [default: one for each four cores where NVIDIA's compiler,
+    /// which keeps no more of them busy, is at work; up to four]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub processes: Option<u8>,
+    /// A share of the checks, for the process that shares them out
+    #[arg(long, hide = true, conflicts_with_all = ["processes", "json", "against"])]
+    pub share: Option<Share>,
     /// Compare matrix products with the vendor's instead: worst and typical errors of both,
     /// against f64, over shapes and ranges of values
     #[arg(long, value_name = "PATH", value_parser = ["vendor"], conflicts_with = "json")]

@@ -120,6 +120,19 @@ fn check_reports_each_type_of_an_op() {
 }
 
 #[test]
+fn processes_that_share_a_check_report_as_one_does() {
+    let check = ["check", "--device", "cpu", "--op", "clamp", "--json"];
+    let shared = [&check[..], &["--processes", "3"]].concat();
+    assert_eq!(succeed(&shared), succeed(&check));
+    // What one of them tells the one that started it.
+    let share = [&check[..5], &["--share", "1/3"]].concat();
+    let told = succeed(&share);
+    let told: Vec<&str> = told.lines().filter(|line| !line.is_empty()).collect();
+    let all = succeed(&check).lines().count();
+    assert_eq!(told.len(), (all + 1) / 3, "{told:?}");
+}
+
+#[test]
 fn bench_writes_a_row_for_each_shape() {
     let file = Scratch::new("bench.jsonl");
     let args = [

@@ -1,16 +1,23 @@
 //! `wootz check`: the conformance suite, on the user's own machine.
 
+mod shares;
+
 use std::{fmt::Write as _, io::Write};
 
 use indicatif::ProgressBar;
 use serde::Serialize;
-use wootz::conformance::{self, Outcome};
-use wootz::table;
+use wootz::conformance::Outcome;
+use wootz::{DType, Device, table};
 
 use crate::args::Check;
 use crate::failure::Failure;
 use crate::output::{Align, Table, json_lines};
 use crate::{against, devices};
+
+pub use shares::Share;
+
+/// An op to be checked, where and in which type.
+type Checked = (Device, &'static table::Row, DType);
 
 /// One op in one element type on one device, as JSON shows it.
 #[derive(Debug, Serialize)]
@@ -40,11 +47,25 @@ pub fn run(args: &Check) -> Result<(), Failure> {
         let device = args.device.as_deref().unwrap_or("any device");
         return Err(Failure::Input(format!("no kernel of {op} for {device}")));
     }
+    if let Some(share) = args.share {
+        return shares::tell(share, &checks);
+    }
+    let processes = args.processes.map(usize::from);
+    let processes = processes.unwrap_or_else(|| shares::processes(&checks));
     let progress = ProgressBar::new(checks.len() as u64);
-    let outcomes = conformance::check_all(&checks, |_| progress.inc(1));
+    let outcomes = shares::check_all(processes, &arguments(args), &checks, || progress.inc(1));
     progress.finish_and_clear();
     print(args.json, &outcomes)?;
     verdict(&outcomes)
+}
+
+/// What another process is told to check the same.
+fn arguments(args: &Check) -> Vec<String> {
+    let named = [("--device", args.device.as_deref()), ("--op", args.op)];
+    let named = named
+        .into_iter()
+        .filter_map(|(name, value)| Some([name, value?]));
+    named.flatten().map(str::to_owned).collect()
 }
 
 /// Own products beside the vendor's. Of other ops there is only one kind.
