@@ -192,26 +192,17 @@ impl Sm90Tile {
 
     /// `128x256x2s4`, in the names of kernels.
     pub(super) fn suffix(self) -> String {
-        let Sm90Tile {
-            rows,
-            columns,
-            slots,
-            cluster,
-            ..
-        } = self;
+        let [rows, columns, slots, cluster] = self.numbers();
         format!("{rows}x{columns}x{cluster}s{slots}")
     }
 
     /// The same as template arguments.
     pub(super) fn arguments(self) -> String {
-        let Sm90Tile {
-            rows,
-            columns,
-            slots,
-            cluster,
-            ..
-        } = self;
-        format!("{rows}, {columns}, {slots}, {cluster}")
+        self.numbers().map(|number| number.to_string()).join(", ")
+    }
+
+    fn numbers(self) -> [usize; 4] {
+        [self.rows, self.columns, self.slots, self.cluster]
     }
 
     /// A warpgroup for each 64 rows, and one that feeds them.
