@@ -300,6 +300,7 @@ impl Product<'_> {
     /// kernel leaves all but the bias to another.
     fn run_special(
         &self,
+        op: &'static str,
         stream: &Stream,
         epilogue: &kernels::Epilogue<'_>,
         out: &Tensor,
@@ -312,15 +313,21 @@ impl Product<'_> {
             return Ok(false);
         }
         let plain = epilogue.is_plain();
+        // Not `out` itself, which the kernel that finishes writes: none writes what it is promised
+        // to only read.
+        let bare = match plain {
+            true => out.clone(),
+            false => Tensor::output(op, stream, dtype, out.shape())?,
+        };
         let bias = epilogue.bias.filter(|_| plain);
         let mut turned = [None, None];
         let [turned_a, turned_b] = &mut turned;
-        let thin = kernels::thin::plan(caps, (a, &left), (b, &right), bias, out);
+        let thin = kernels::thin::plan(caps, (a, &left), (b, &right), bias, &bare);
         let ((a, left), (b, right)) = match dtype {
             DType::F32 => (along(a, left, 1, turned_a)?, along(b, right, 0, turned_b)?),
             _ => ((a, left), (b, right)),
         };
-        let engine = || kernels::sm90::plan(caps, (a, &left), (b, &right), bias, out);
+        let engine = || kernels::sm90::plan(caps, (a, &left), (b, &right), bias, &bare);
         let Some(plan) = thin.or_else(|| hopper.then(engine).flatten()) else {
             return Ok(false);
         };
@@ -329,10 +336,10 @@ impl Product<'_> {
         unsafe { submit(stream, &plan)? };
         if !plain {
             let [_, rows, columns] = self.matrices(out);
-            // Finished where they are: a lane reads what it writes.
-            let sums = (out.buffer(), out.byte_offset(), dtype);
+            let sums = (bare.buffer(), bare.byte_offset(), bare.dtype());
             let plan = kernels::finish(epilogue, sums, a, [1, rows, columns], out);
-            // SAFETY: `out` is contiguous, and what is added was broadcast to its shape.
+            // SAFETY: `bare` is contiguous, and both have the shape of `out`, which what is added
+            // was broadcast to.
             unsafe { submit(stream, &plan)? };
         }
         Ok(true)
@@ -346,7 +353,7 @@ impl Product<'_> {
         epilogue: &kernels::Epilogue<'_>,
         out: &Tensor,
     ) -> Result<()> {
-        if self.run_special(stream, epilogue, out)? {
+        if self.run_special(op, stream, epilogue, out)? {
             return Ok(());
         }
         let ((a, left), (b, right)) = (&self.a, &self.b);
