@@ -114,7 +114,7 @@ fn costs() -> String {
 fn told(residence: Residence) -> String {
     match residence {
         Residence::Absent(why) => format!("none: {why}"),
-        Residence::Coming => "compiled when small work first comes".to_owned(),
+        Residence::Coming => "compiled when there is much small work".to_owned(),
         Residence::Ready {
             kernels,
             executors,

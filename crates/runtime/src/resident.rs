@@ -24,14 +24,9 @@ impl Resident {
         PROVIDED.get_or_init(|| make);
     }
 
-    /// Whether there is something to keep.
-    pub(crate) fn is_provided() -> bool {
-        PROVIDED.get().is_some()
-    }
-
     /// What was provided.
-    pub(crate) fn provided() -> Option<Resident> {
-        PROVIDED.get().map(|make| make())
+    pub(crate) fn provided() -> Option<fn() -> Resident> {
+        PROVIDED.get().copied()
     }
 }
 
@@ -118,7 +113,7 @@ impl Costs {
 pub enum Residence {
     /// None, and why.
     Absent(String),
-    /// They are being compiled, or will be when a plan first wants them.
+    /// They are being compiled, or will be when plans have wanted them often enough.
     Coming,
     /// They are there.
     Ready {

@@ -7,13 +7,13 @@ mod small;
 mod stand_in;
 
 use small::{read, run, upload};
-use stand_in::{add, stream, wait_for_the_executor, with};
+use stand_in::{add, device, provide, stream, wait_for_the_executor, with};
 use std::{
     sync::mpsc::channel,
     thread,
     time::{Duration, Instant},
 };
-use wootz_runtime::{Buffer, Error};
+use wootz_runtime::{Buffer, Error, Residence};
 
 /// An add of what another stream's ring has in hand.
 fn add_across() -> wootz_runtime::Result<()> {
@@ -48,6 +48,31 @@ fn an_executor_waits_for_one_that_has_come() {
     with("an_executor_waits_for_one_that_has_come", &settings, || {
         add_across().unwrap();
     });
+}
+
+/// A compile takes a core for most of a minute, so a program that runs few plans does without one;
+/// what is on disk comes with the first.
+#[test]
+fn few_plans_are_not_worth_a_compile() {
+    for (way, comes) in [("auto", "0"), ("ring", "1"), ("auto", "1")] {
+        let settings = [
+            ("WOOTZ_SUBMIT", way),
+            ("DRIVER_SAYS", "executor=1"),
+            ("WOOTZ_TEST_COMES", comes),
+        ];
+        with("few_plans_are_not_worth_a_compile", &settings, || {
+            let comes = std::env::var("WOOTZ_TEST_COMES").unwrap() == "1";
+            let longest = Duration::from_millis(if comes { 10_000 } else { 100 });
+            let (stream, start) = (stream(), Instant::now());
+            provide();
+            let is_coming = || device().residence() == Residence::Coming;
+            while is_coming() && start.elapsed() < longest {
+                add(&stream).unwrap().wait().unwrap();
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(is_coming(), !comes);
+        });
+    }
 }
 
 /// An executor that has left when its work was published, and none can be started: what is launched

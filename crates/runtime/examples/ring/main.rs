@@ -74,8 +74,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Waits until small plans take the ring.
+/// Waits until small plans take the ring, which is asked for: else many would have to come first.
 fn arrives(device: Device, start: Instant) -> Result<String, String> {
+    let way = device.submission();
+    if way == Submission::Auto {
+        device.set_submission(Submission::Ring);
+    }
+    let outcome = waited_for(device, start);
+    device.set_submission(way);
+    outcome
+}
+
+fn waited_for(device: Device, start: Instant) -> Result<String, String> {
     loop {
         rows::once(device).map_err(|error| error.to_string())?;
         match device.residence() {

@@ -97,13 +97,18 @@ pub fn add(stream: &Stream) -> wootz_runtime::Result<Buffer> {
     run(stream, "small_add", 64, 0, &[&x, &x])
 }
 
-/// Plans take the ring as soon as it is there.
-pub fn wait_for_the_executor(stream: &Stream) {
+/// Names what may be resident.
+pub fn provide() {
     Resident::provide(|| Resident {
         in_place: 0,
         module: Module::new(small().text().to_owned()),
         entries: vec!["small_add"],
     });
+}
+
+/// Plans take the ring as soon as it is there.
+pub fn wait_for_the_executor(stream: &Stream) {
+    provide();
     // Waited for: only an empty CUDA stream lets plans take the ring.
     add(stream).unwrap().wait().unwrap();
     while device().residence() == wootz_runtime::Residence::Coming {

@@ -44,57 +44,90 @@ impl Kernels {
     /// The compiled entry point. Compiles its module if nobody has.
     pub(super) fn find(&self, gpu: &Gpu, source: Source) -> Result<&Function> {
         let (text, entry) = (source.module.text(), source.entry);
-        let compile = || self.module(gpu, text, entry, &[]);
+        let compile = || {
+            let wanted = Wanted::new(self, text, entry, &[]);
+            let kept = wanted.kept(gpu)?;
+            kept.map_or_else(|| wanted.compile(gpu), Ok)
+        };
         self.compiled.find(source, compile, |module| {
             let handle = find(gpu, *module, entry)?;
             gpu.attempt(Function::new(gpu, handle))
         })
     }
 
-    /// The module of `text`, from disk if it is there; compiled for `entry`, with `options` besides
-    /// those of the dialect.
-    fn module(
-        &self,
-        gpu: &Gpu,
-        text: &str,
-        entry: &'static str,
-        options: &[&str],
-    ) -> Result<Handle<CUmod_st>> {
-        let target = format!("sm_{}", self.capability);
-        let options = [OPTIONS, options].concat();
-        let parts = [text, &target, &options.join(" ")];
-        let key = fingerprint(parts.map(str::as_bytes));
-        if let Some(image) = self.kept.get(key) {
-            match load(gpu, &image) {
-                Err(failure) if !failure.is_final() => self.kept.forget(key),
-                outcome => return gpu.attempt(outcome),
-            }
-        }
-        let image = self.compile(gpu, text, entry, &options)?;
-        let module = gpu.attempt(load(gpu, &image))?;
-        self.kept.put(key, &image);
-        Ok(module)
-    }
-
-    /// A kernel that is no plan's.
+    /// A kernel that is no plan's. One that is not on disk is compiled if that is `worth` it.
     pub(super) fn own(
         &self,
         gpu: &Gpu,
         text: &str,
         entry: &'static str,
-        options: &[&str],
-    ) -> Result<Handle<CUfunc_st>> {
-        let module = self.module(gpu, text, entry, options)?;
-        find(gpu, module, entry)
+        options: &[&'static str],
+        worth: bool,
+    ) -> Result<Option<Handle<CUfunc_st>>> {
+        let wanted = Wanted::new(self, text, entry, options);
+        let module = match wanted.kept(gpu)? {
+            None if worth => Some(wanted.compile(gpu)?),
+            kept => kept,
+        };
+        module.map(|module| find(gpu, module, entry)).transpose()
+    }
+}
+
+/// A module to be had: from disk, or from the compiler.
+struct Wanted<'a> {
+    kernels: &'a Kernels,
+    text: &'a str,
+    /// What it is compiled for.
+    entry: &'static str,
+    /// Those of the dialect, and others.
+    options: Vec<&'static str>,
+    key: u128,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(
+        kernels: &'a Kernels,
+        text: &'a str,
+        entry: &'static str,
+        options: &[&'static str],
+    ) -> Wanted<'a> {
+        let target = format!("sm_{}", kernels.capability);
+        let options = [OPTIONS, options].concat();
+        let parts = [text, &target, &options.join(" ")];
+        let key = fingerprint(parts.map(str::as_bytes));
+        Wanted {
+            kernels,
+            text,
+            entry,
+            options,
+            key,
+        }
     }
 
-    fn compile(
-        &self,
-        gpu: &Gpu,
-        text: &str,
-        entry: &'static str,
-        options: &[&str],
-    ) -> Result<Vec<u8>> {
+    /// What is on disk, if the driver takes it.
+    fn kept(&self, gpu: &Gpu) -> Result<Option<Handle<CUmod_st>>> {
+        let kept = &self.kernels.kept;
+        let Some(image) = kept.get(self.key) else {
+            return Ok(None);
+        };
+        match load(gpu, &image) {
+            Err(failure) if !failure.is_final() => {
+                kept.forget(self.key);
+                Ok(None)
+            }
+            outcome => gpu.attempt(outcome).map(Some),
+        }
+    }
+
+    /// Compiles it, and keeps it.
+    fn compile(&self, gpu: &Gpu) -> Result<Handle<CUmod_st>> {
+        let image = self.image(gpu)?;
+        let module = gpu.attempt(load(gpu, &image))?;
+        self.kernels.kept.put(self.key, &image);
+        Ok(module)
+    }
+
+    fn image(&self, gpu: &Gpu) -> Result<Vec<u8>> {
         let device = || gpu.identity.name.clone();
         let no_compiler = |reason| Error::NoCompiler {
             device: device(),
@@ -102,12 +135,12 @@ impl Kernels {
         };
         let major = super::driver::version(gpu.driver) / 1000;
         let nvrtc = nvrtc(major.unsigned_abs()).map_err(no_compiler)?;
-        let compiled = nvrtc.compile(text, self.capability, options);
+        let compiled = nvrtc.compile(self.text, self.kernels.capability, &self.options);
         compiled.map_err(|refusal| match refusal {
             Refusal::Compiler(reason) => no_compiler(reason),
             Refusal::Source(log) => Error::Compile {
                 device: device(),
-                kernel: entry,
+                kernel: self.entry,
                 log,
             },
         })

@@ -24,7 +24,7 @@ use std::{
     ptr,
     sync::{
         OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     thread,
 };
@@ -46,6 +46,9 @@ const LANES_OF_A_BLOCK: u32 = MEASURES.lanes as u32 + 32;
 /// How its text is compiled: with few registers, so that other kernels find room beside an instance;
 /// and so that it reads what others wrote where they wrote it, in L2 (`README.md`, on fences).
 const OPTIONS: &[&str] = &["--maxrregcount=64", "--ptxas-options=-dlcm=cg"];
+/// Plans after which it is worth its compile, which has a core for most of a minute: about what they
+/// take in a fifth of a second. One that is on disk comes with the first.
+const WORTH: u32 = 1 << 14;
 /// Nanoseconds without work after which an instance leaves.
 const IDLE: u64 = 1_000_000;
 /// Nanoseconds after which an instance asks to be replaced.
@@ -60,6 +63,9 @@ const SHARED: usize = 512;
 pub(in crate::backend::cuda) struct Executor {
     way: AtomicU8,
     welcome: OnceLock<Option<String>>,
+    /// Plans that came before it was ready.
+    plans: AtomicU32,
+    /// Somebody has it compiled.
     asked: AtomicBool,
     ready: OnceLock<Result<Ready, String>>,
 }
@@ -118,6 +124,7 @@ impl Executor {
         Executor {
             way: AtomicU8::new(way.unwrap_or_default() as u8),
             welcome: OnceLock::new(),
+            plans: AtomicU32::new(0),
             asked: AtomicBool::new(false),
             ready: OnceLock::new(),
         }
@@ -146,7 +153,8 @@ impl Executor {
         }
     }
 
-    /// The compiled executor, if plans may take it now. The first who asks has it compiled.
+    /// The compiled executor, if plans may take it now. The first who asks has it loaded if it is on
+    /// disk; one who asks later has it compiled, or the first, where the ring is asked for.
     pub(in crate::backend::cuda) fn ready(&self, gpu: &'static Gpu) -> Option<&Ready> {
         if self.barred().is_some() {
             return None;
@@ -194,27 +202,41 @@ impl Executor {
 
     #[cold]
     fn prepare(&self, gpu: &'static Gpu) {
-        if !Resident::is_provided() || self.asked.swap(true, Ordering::Relaxed) {
+        let Some(resident) = Resident::provided() else {
+            return;
+        };
+        // No plan counts on when nobody needs to know.
+        if self.asked.load(Ordering::Relaxed) {
+            return;
+        }
+        let plans = self.plans.fetch_add(1, Ordering::Relaxed);
+        let worth = plans >= WORTH || self.way() == Submission::Ring;
+        let takes = match worth {
+            true => !self.asked.swap(true, Ordering::Relaxed),
+            false => plans == 0,
+        };
+        if !takes {
             return;
         }
         let prepare = move || {
-            let ready = Resident::provided().map_or_else(
-                || Err("no kernels were provided".to_owned()),
-                |resident| Ready::new(gpu, &resident),
-            );
+            let Some(ready) = Ready::new(gpu, &resident(), worth).transpose() else {
+                return;
+            };
             if let Err(reason) = &ready
                 && !ending::is_near()
             {
                 let device = &gpu.identity.name;
                 eprintln!("wootz: {device} has no executor, so plans are launched: {reason}");
             }
-            if gpu.executor.ready.get_or_init(|| ready).is_ok() {
+            // Another thread may have had it from disk.
+            let sound = ready.is_ok();
+            if gpu.executor.ready.set(ready).is_ok() && sound {
                 warden::watch(gpu);
             }
         };
         let name = format!("wootz-executor-{}", gpu.identity.name);
         // Where no thread starts, plans are launched, and the next start may find one.
-        if thread::Builder::new().name(name).spawn(prepare).is_err() {
+        if thread::Builder::new().name(name).spawn(prepare).is_err() && worth {
             self.asked.store(false, Ordering::Relaxed);
         }
     }
@@ -247,7 +269,8 @@ fn text(resident: &Resident) -> String {
 }
 
 impl Ready {
-    fn new(gpu: &'static Gpu, resident: &Resident) -> Result<Ready, String> {
+    /// Nothing when it is not on disk, and not `worth` its compile.
+    fn new(gpu: &'static Gpu, resident: &Resident, worth: bool) -> Result<Option<Ready>, String> {
         if !gpu.identity.writes_values {
             return Err("the device does not write and await words by itself".to_owned());
         }
@@ -259,13 +282,16 @@ impl Ready {
         gpu.enter().map_err(words)?;
         let function = gpu
             .kernels
-            .own(gpu, &text(resident), "wootz_resident", OPTIONS)
+            .own(gpu, &text(resident), "wootz_resident", OPTIONS, worth)
             .map_err(words)?;
+        let Some(function) = function else {
+            return Ok(None);
+        };
         let made = Ready::around(gpu, function, entries, resident.in_place);
         if made.as_ref().is_ok_and(|ready| ready.seats.is_empty()) {
             return Err("the device has no room for it".to_owned());
         }
-        made.map_err(|failure| {
+        made.map(Some).map_err(|failure| {
             gpu.attempt::<()>(Err(failure))
                 .err()
                 .map_or_else(String::new, words)
