@@ -27,11 +27,14 @@ enum Form {
     Array,
 }
 
-/// Elements of an operand or a result that are too many to be counted.
+/// Elements of an operand or a result, and bytes of a matrix, that are too many to be counted.
 const TOO_MANY: u64 = 1 << 31;
 /// A size or a stride past which products were wrong on systems before `LONG_SINCE`.
 const LONG: u64 = 1 << 15;
 const LONG_SINCE: Version = (14, 4);
+/// An inner size from which on M1 and M2 add up what lies behind the operands, on every system so far
+/// (Apple's FB24518264).
+const DEEP: u64 = (1 << 15) - 1;
 /// Arrays in memory of one's own, with rows that lie without gaps.
 const ARRAYS_SINCE: Version = (15, 0);
 /// Bytes that the start of an array and its rows are a multiple of.
@@ -53,7 +56,7 @@ fn form(shape: &Shape, apart: bool, system: Version) -> Result<Form, String> {
 }
 
 fn refuses(shape: &Shape, system: Version) -> Option<&'static str> {
-    let [m, n, _] = shape.sizes;
+    let [m, n, k] = shape.sizes;
     let [a, b] = shape.stored();
     let count = |[rows, columns]: [u64; 2]| rows.saturating_mul(columns);
     let most = [a, b, [m, n]].map(count).into_iter().max().unwrap_or(0);
@@ -62,6 +65,8 @@ fn refuses(shape: &Shape, system: Version) -> Option<&'static str> {
         Some("MPS adds no bias")
     } else if most.saturating_mul(shape.batch) >= TOO_MANY {
         Some("MPS counts elements in 31 bits")
+    } else if k >= DEEP {
+        Some("MPS is wrong from an inner size of 32,767 on")
     } else if longest > Some(LONG) && system < LONG_SINCE {
         Some("MPS before macOS 14.4 is wrong past 32,768")
     } else {
@@ -71,9 +76,16 @@ fn refuses(shape: &Shape, system: Version) -> Option<&'static str> {
 
 fn refuses_matrices(shape: &Shape, apart: bool) -> Option<&'static str> {
     let batched = shape.batch > 1;
+    let [m, n, k] = shape.sizes;
+    // Rows of the result that its addresses, which are signed and of 32 bits, run through: found by
+    // users from where bands of NaN begin.
+    let rows = m.saturating_add(k.saturating_mul(2));
+    let run_through = rows.saturating_mul(n * shape.dtype().size() as u64);
     let mut operands = shape.leads.into_iter().zip(shape.steps);
     if shape.dtype() == DType::BF16 {
         Some("MPSMatrix has no bf16")
+    } else if run_through >= TOO_MANY {
+        Some("MPSMatrixMultiplication addresses its result in 31 bits")
     } else if apart {
         Some("MPSMatrixMultiplication adds to what its result holds")
     } else if batched && shape.steps.contains(&0) {
@@ -176,6 +188,21 @@ mod tests {
                 shape(DType::F32, [1 << 16, 1 << 15, 8]),
                 false,
                 Err("31 bits"),
+            ),
+            // (13,376 + 2·13,376)·13,376 elements of 4 bytes are just below 2³¹.
+            (shape(DType::F32, [13_376; 3]), false, Ok(Form::Matrix)),
+            (shape(DType::F32, [13_380; 3]), false, Ok(Form::Array)),
+            (shape(DType::F16, [13_380; 3]), false, Ok(Form::Matrix)),
+            (
+                shape(DType::F32, [32, 48, DEEP - 1]),
+                false,
+                Ok(Form::Matrix),
+            ),
+            (shape(DType::F32, [32, 48, DEEP]), false, Err("inner size")),
+            (
+                shape(DType::BF16, [32, 48, DEEP + 1]),
+                false,
+                Err("inner size"),
             ),
             (
                 batched(shape(DType::F32, [1 << 15, 1 << 14, 8]), whole),

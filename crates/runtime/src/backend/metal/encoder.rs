@@ -17,7 +17,10 @@ use objc2_metal::{
     MTLComputeCommandEncoder, MTLDevice, MTLDispatchType, MTLFence, MTLSharedEvent, MTLSize,
 };
 use smallvec::SmallVec;
-use std::ptr::NonNull;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr::NonNull,
+};
 
 /// Threadgroup memory is given in steps of this many bytes.
 const SCRATCH_STEP: usize = 16;
@@ -97,8 +100,10 @@ impl Encoder {
                     encoder.setBuffer_offset_atIndex(Some(&memory.buffer), binding.offset, index);
                 }
                 let index = plan.bindings.len();
-                if let Some(start) = NonNull::new(params.as_ptr().cast_mut()) {
-                    encoder.setBytes_length_atIndex(start.cast(), params.len(), index);
+                // Metal's validation ends a process that sets none.
+                if !params.is_empty() {
+                    let start = NonNull::from(params).cast();
+                    encoder.setBytes_length_atIndex(start, params.len(), index);
                 }
                 encoder.setThreadgroupMemoryLength_atIndex(scratch, 0);
             }
@@ -137,9 +142,15 @@ impl Encoder {
             places: &places,
             stream: Retained::as_ptr(buffer).cast_mut().cast(),
         };
-        // SAFETY: the caller vouches that bindings and parameters are the function's. The buffer
-        // waits for all that this stream committed before, and what comes next waits for it.
-        autoreleasepool(|_| unsafe { function(&call) })
+        // An object that the library does not make, for want of memory, is a panic of its bindings:
+        // it must not leave the turn with a buffer that nobody ends.
+        let guarded = AssertUnwindSafe(|| {
+            // SAFETY: the caller vouches that bindings and parameters are the function's. The buffer
+            // waits for all that this stream committed before, and what comes next waits for it.
+            autoreleasepool(|_| unsafe { function(&call) })
+        });
+        let refused = |_| Err("an object of the library was not made".to_owned());
+        catch_unwind(guarded).unwrap_or_else(refused)
     }
 }
 

@@ -120,20 +120,28 @@ unsafe fn multiply_matrices(call: &ForeignCall<'_>) -> Result<(), String> {
             1 => rows as usize * row,
             _ => step as usize * bytes,
         };
+        // SAFETY: on Metal a place is one of a call of Metal's.
+        let buffer = unsafe { buffer(place) };
+        // MPS ends the process where the last row's gap is not in the buffer any more.
+        let end = whole
+            .checked_mul(matrices)
+            .and_then(|all| all.checked_add(place.offset));
+        if end.is_none_or(|end| end > buffer.length()) {
+            return Err("MPSMatrix wants whole rows inside the buffer".to_owned());
+        }
         // SAFETY: the plan bound a matrix that lies so inside its buffer, and `form` found that MPS
         // can say it.
-        unsafe {
+        Ok(unsafe {
             let descriptor = MPSMatrixDescriptor::matrixDescriptorWithRows_columns_matrices_rowBytes_matrixBytes_dataType(
                 rows as usize, columns as usize, matrices, row, whole, element,
             );
-            let buffer = buffer(place);
             MPSMatrix::initWithBuffer_offset_descriptor(
                 MPSMatrix::alloc(),
                 buffer,
                 place.offset,
                 &descriptor,
             )
-        }
+        })
     };
     let [turned_a, turned_b] = shape.turned.map(|turned| turned != 0);
     let [alpha, beta] = [given.scaled.alpha, given.scaled.beta].map(f64::from);
@@ -144,10 +152,10 @@ unsafe fn multiply_matrices(call: &ForeignCall<'_>) -> Result<(), String> {
         let multiplication = MPSMatrixMultiplication::initWithDevice_transposeLeft_transposeRight_resultRows_resultColumns_interiorColumns_alpha_beta(
             MPSMatrixMultiplication::alloc(), &device, turned_a, turned_b, m, n, k, alpha, beta,
         );
-        let left = matrix(given.a, left, shape.leads[0], shape.steps[0]);
-        let right = matrix(given.b, right, shape.leads[1], shape.steps[1]);
+        let left = matrix(given.a, left, shape.leads[0], shape.steps[0])?;
+        let right = matrix(given.b, right, shape.leads[1], shape.steps[1])?;
         let [rows, columns, _] = shape.sizes;
-        let out = matrix(given.out, [rows, columns], columns, rows * columns);
+        let out = matrix(given.out, [rows, columns], columns, rows * columns)?;
         multiplication.encodeToCommandBuffer_leftMatrix_rightMatrix_resultMatrix(
             given.command,
             &left,
