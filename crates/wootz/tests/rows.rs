@@ -21,6 +21,34 @@ fn named(error: Error) -> (&'static str, &'static str) {
 }
 
 #[test]
+fn a_place_over_several_axes_counts_the_last_fastest() {
+    let values = [3i32, 1, 2, 9, 0, 9, 5, 9, 4, 1, 0, 8];
+    let x = Tensor::from_slice(&values, &[2, 2, 3], Device::cpu()).unwrap();
+    let places = |x: wootz::Result<Tensor>| {
+        let x = x.unwrap();
+        (x.dims().to_vec(), x.to_vec::<i64>().unwrap())
+    };
+    assert_eq!(places(ops::argmax(&x, .., false)), (vec![], vec![3]));
+    assert_eq!(places(ops::argmin(&x, .., true)), (vec![1; 3], vec![4]));
+    assert_eq!(
+        places(ops::argmax(&x, &[0, 2], false)),
+        (vec![2], vec![4, 0])
+    );
+    // The order in which the axes are named is none of the places'.
+    assert_eq!(
+        places(ops::argmax(&x, &[2, 0], true)),
+        (vec![1, 2, 1], vec![4, 0])
+    );
+    let turned = x.permute(&[2, 0, 1]).unwrap();
+    assert_eq!(places(ops::argmax(&turned, .., false)), (vec![], vec![1]));
+    let none: &[isize] = &[];
+    assert_eq!(
+        places(ops::argmin(&x, none, false)),
+        (vec![2, 2, 3], vec![0; 12])
+    );
+}
+
+#[test]
 fn errors_name_op_and_argument() {
     let (x, empty) = (tensor(&[2, 6]), tensor(&[3, 0]));
     let integers = Tensor::from_slice(&[1i32, 2], &[2], Device::cpu()).unwrap();

@@ -284,7 +284,7 @@ mod of {
     }
 
     pub(super) fn argmax(cases: &mut Cases) {
-        let call = |x: &Tensor, over: &[isize], keep| super::argmax(x, over[0], keep);
+        let call = |x: &Tensor, over: &[isize], keep| super::argmax(x, over, keep);
         let reference = |x: &[f64]| (pick(x, |a, b| a > b) as f64, 0.0);
         places(
             cases,
@@ -297,7 +297,7 @@ mod of {
     }
 
     pub(super) fn argmin(cases: &mut Cases) {
-        let call = |x: &Tensor, over: &[isize], keep| super::argmin(x, over[0], keep);
+        let call = |x: &Tensor, over: &[isize], keep| super::argmin(x, over, keep);
         let reference = |x: &[f64]| (pick(x, |a, b| a < b) as f64, 0.0);
         places(
             cases,
@@ -309,20 +309,15 @@ mod of {
         );
     }
 
-    /// Cases along one axis, with values of which many are equal and with all different ones.
+    /// Cases with values of which many are equal and with all different ones.
     fn places(cases: &mut Cases, op: Op) {
-        let one: Vec<_> = SHAPES
-            .iter()
-            .filter(|(_, over)| over.len() == 1)
-            .copied()
-            .collect();
-        add(cases, &one, spread(-90.0, 90.0), op);
+        add(cases, SHAPES, spread(-90.0, 90.0), op);
         add(cases, LARGE, spread(-90.0, 90.0), op);
         let few = |cases: &mut Cases, dims: &[usize]| {
             let input = cases.input(dims, -3.0, 3.0);
             Input::new(input.dtype, input.array.map(f64::floor))
         };
-        add(cases, &one, few, op);
+        add(cases, SHAPES, few, op);
         let input = specials(cases);
         add_one(cases, "specials".to_owned(), input.clone(), &[1], op);
         add_one(cases, "specials over rows".to_owned(), input, &[0], op);

@@ -236,36 +236,45 @@ pub fn min<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tens
     )
 }
 
-/// Where the largest element along an axis stands first, as `i64`. NaN counts as largest, as in
-/// NumPy and PyTorch.
-pub fn argmax(x: &Tensor, axis: isize, keep: bool) -> Result<Tensor> {
-    let checked = check("argmax", x, Over::One(axis), keep)?;
-    check_some("argmax", x, &checked)?;
-    let kernels = of_numbers::<Place<Lanes<Max>>, Place<Wholes<i64, WholeMax>>>(x.dtype());
-    run(
-        "argmax",
-        x,
-        &checked,
-        kernels,
-        fold("FoldArgMax", Gives::Place),
-        1.0,
-    )
+/// Where the largest element over some axes stands first, as `i64`: its place along the axis, or
+/// among those of several axes in their order, the last one's fastest. NaN counts as largest, as
+/// in NumPy and PyTorch.
+pub fn argmax<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
+    let kernels = of_numbers::<Place<Lanes<Max>>, Place<Wholes<i64, WholeMax>>>;
+    place("argmax", x, over.into(), keep, kernels, "FoldArgMax")
 }
 
-/// Where the smallest element along an axis stands first, as `i64`. NaN counts as smallest, as in
-/// NumPy and PyTorch.
-pub fn argmin(x: &Tensor, axis: isize, keep: bool) -> Result<Tensor> {
-    let checked = check("argmin", x, Over::One(axis), keep)?;
-    check_some("argmin", x, &checked)?;
-    let kernels = of_numbers::<Place<Lanes<Min>>, Place<Wholes<i64, WholeMin>>>(x.dtype());
-    run(
-        "argmin",
-        x,
-        &checked,
-        kernels,
-        fold("FoldArgMin", Gives::Place),
-        1.0,
-    )
+/// Where the smallest element over some axes stands first, as [`argmax`] has the largest. NaN
+/// counts as smallest.
+pub fn argmin<'a>(x: &Tensor, over: impl Into<Over<'a>>, keep: bool) -> Result<Tensor> {
+    let kernels = of_numbers::<Place<Lanes<Min>>, Place<Wholes<i64, WholeMin>>>;
+    place("argmin", x, over.into(), keep, kernels, "FoldArgMin")
+}
+
+fn place(
+    op: &'static str,
+    x: &Tensor,
+    over: Over<'_>,
+    keep: bool,
+    kernels: fn(DType) -> Kernels,
+    name: &'static str,
+) -> Result<Tensor> {
+    let checked = check(op, x, over, keep)?;
+    check_some(op, x, &checked)?;
+    let find = |x: &Tensor, checked: &Checked| {
+        let fold = fold(name, Gives::Place);
+        run(op, x, checked, kernels(x.dtype()), fold, 1.0)
+    };
+    if checked.marked.iter().filter(|&&goes| goes).count() == 1 {
+        return find(x, &checked);
+    }
+    // Folds go over several axes in an order of their own: here they become one.
+    let mut order: Vec<usize> = (0..x.rank()).collect();
+    order.sort_by_key(|&axis| checked.marked[axis]);
+    let lanes = x.permute(&order)?;
+    let lanes = lanes.reshape(&[checked.shape.count(), checked.count])?;
+    let places = find(&lanes, &check(op, &lanes, Over::One(1), false)?)?;
+    places.reshape(checked.shape.dims())
 }
 
 /// Whether some element is not zero, as `u8`. NaN is not zero.
