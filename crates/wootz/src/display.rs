@@ -16,7 +16,7 @@ const DIGITS: usize = 8;
 impl fmt::Display for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = if self.count() > WHOLE {
-            edges(self)
+            edges(self, 0)
         } else {
             Ok(self.clone())
         };
@@ -42,21 +42,17 @@ impl fmt::Display for Tensor {
     }
 }
 
-/// The first and last indices of every long axis.
-fn edges(tensor: &Tensor) -> Result<Tensor> {
-    let mut shown = tensor.clone();
-    for axis in 0..tensor.rank() {
-        let dim = tensor.dims()[axis];
-        if dim > 2 * EDGE {
-            let axis = axis as isize;
-            let ends = [
-                shown.narrow(axis, 0, EDGE)?,
-                shown.narrow(axis, dim - EDGE, EDGE)?,
-            ];
-            shown = ops::concat(&[&ends[0], &ends[1]], axis)?;
+/// The first and last indices of every long axis from `axis` on. Outer axes are cut first, so that
+/// what is joined, and copied, is small.
+fn edges(tensor: &Tensor, axis: usize) -> Result<Tensor> {
+    match tensor.dims().get(axis) {
+        None => Ok(tensor.clone()),
+        Some(&dim) if dim > 2 * EDGE => {
+            let end = |start| edges(&tensor.narrow(axis as isize, start, EDGE)?, axis + 1);
+            ops::concat(&[&end(0)?, &end(dim - EDGE)?], axis as isize)
         }
+        Some(_) => edges(tensor, axis + 1),
     }
-    Ok(shown)
 }
 
 /// Each element as a word, all of one width.

@@ -1,6 +1,6 @@
 //! What can be wrong with a call. An error names the op, the argument, and what it was given.
 
-use crate::{DType, Shape};
+use crate::{DType, MAX_RANK, Shape};
 
 /// The result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -82,7 +82,7 @@ pub enum Error {
         limit: usize,
     },
     /// A shape has more elements than memory has addresses, or more axes than a tensor can have.
-    #[error("{op}: a tensor of shape {dims:?} is too large")]
+    #[error("{op}: a tensor of shape {dims:?} {}", too_large(dims))]
     TooLarge {
         /// The op.
         op: &'static str,
@@ -100,4 +100,11 @@ pub enum Error {
     /// The device or a stream failed.
     #[error(transparent)]
     Runtime(#[from] wootz_runtime::Error),
+}
+
+fn too_large(dims: &[usize]) -> String {
+    match dims.len() > MAX_RANK {
+        true => format!("has more than {MAX_RANK} axes"),
+        false => "is too large".to_owned(),
+    }
 }

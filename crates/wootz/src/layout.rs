@@ -44,6 +44,14 @@ impl Shape {
             .try_fold(1usize, |count, &dim| count.checked_mul(dim))
     }
 
+    /// Whether its elements, of `size` bytes, can be addressed. An empty axis hides no other: the
+    /// sizes of any axes of a tensor can be multiplied.
+    pub(crate) fn fits(&self, size: usize) -> bool {
+        let mut sizes = self.dims().iter().map(|&dim| dim.max(1));
+        let bytes = sizes.try_fold(size, usize::checked_mul);
+        bytes.is_some_and(|bytes| isize::try_from(bytes).is_ok())
+    }
+
     /// The number of elements of a shape that a tensor has, and so is known to fit.
     pub fn count(&self) -> usize {
         self.checked_count().unwrap_or(usize::MAX)

@@ -70,8 +70,10 @@ impl Tensor {
         dtype: DType,
         shape: Shape,
     ) -> Result<Tensor> {
-        let bytes = bytes_of(dtype, &shape).ok_or_else(|| too_large(op, shape.dims()))?;
-        let buffer = stream.allocate(bytes)?;
+        if !shape.fits(dtype.size()) {
+            return Err(too_large(op, shape.dims()));
+        }
+        let buffer = stream.allocate(shape.count() * dtype.size())?;
         Ok(Tensor {
             buffer,
             dtype,
@@ -359,13 +361,8 @@ pub(crate) fn axis_of(
 
 /// `dims` as a shape whose tensor fits into memory.
 pub(crate) fn shape_of(op: &'static str, dtype: DType, dims: &[usize]) -> Result<Shape> {
-    let shape = Shape::new(dims).filter(|shape| bytes_of(dtype, shape).is_some());
+    let shape = Shape::new(dims).filter(|shape| shape.fits(dtype.size()));
     shape.ok_or_else(|| too_large(op, dims))
-}
-
-fn bytes_of(dtype: DType, shape: &Shape) -> Option<usize> {
-    let bytes = shape.checked_count()?.checked_mul(dtype.size())?;
-    isize::try_from(bytes).is_ok().then_some(bytes)
 }
 
 fn too_large(op: &'static str, dims: &[usize]) -> Error {

@@ -35,7 +35,7 @@ fn making_tensors() {
     refused(
         Tensor::from_slice(&[1f32], &[1; 9], cpu),
         "from_slice",
-        &["too large"],
+        &["8 axes"],
     );
     refused(
         Tensor::from_slice::<f32>(&[], &[usize::MAX, 2], cpu),
@@ -47,11 +47,11 @@ fn making_tensors() {
         "from_slice",
         &["too large"],
     );
-    assert_eq!(
-        Tensor::from_slice::<f32>(&[], &[usize::MAX, 0, 2], cpu)
-            .unwrap()
-            .count(),
-        0
+    // Nothing is in it, but sizes of axes are multiplied in many places.
+    refused(
+        Tensor::from_slice::<f32>(&[], &[usize::MAX, 0, 2], cpu),
+        "from_slice",
+        &["too large"],
     );
 }
 
@@ -70,7 +70,7 @@ fn reading_tensors() {
 fn views() {
     let x = zeros(&[2, 3]);
     refused(x.reshape(&[7]), "reshape", &["[2, 3]", "[7]"]);
-    refused(x.reshape(&[1; 9]), "reshape", &["too large"]);
+    refused(x.reshape(&[1; 9]), "reshape", &["8 axes"]);
     refused(x.reshape(&[usize::MAX, 6]), "reshape", &["too large"]);
     for order in [
         &[][..],
@@ -101,7 +101,7 @@ fn views() {
         refused(x.unsqueeze(axis), "unsqueeze", &["axis", &axis.to_string()]);
     }
     refused(x.squeeze(0), "squeeze", &["[2, 3]", "axis 0"]);
-    refused(zeros(&[1; 8]).unsqueeze(0), "unsqueeze", &["too large"]);
+    refused(zeros(&[1; 8]).unsqueeze(0), "unsqueeze", &["8 axes"]);
     for dims in [&[3][..], &[2, 2], &[3, 2, 4], &[0, 3], &[]] {
         refused(x.broadcast_to(dims), "broadcast_to", &["[2, 3]"]);
     }
@@ -162,7 +162,7 @@ fn joining() {
         &["[3, 2]", "[2, 3]"],
     );
     refused(ops::stack(&[&x], 3), "stack", &["axis"]);
-    refused(ops::stack(&[&zeros(&[1; 8])], 0), "stack", &["too large"]);
+    refused(ops::stack(&[&zeros(&[1; 8])], 0), "stack", &["8 axes"]);
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn arguments_of_index_ops() {
         &["weight"],
     );
     let deep = index.reshape(&[1; 8]).unwrap();
-    refused(ops::embedding(&x, &deep), "embedding", &["too large"]);
+    refused(ops::embedding(&x, &deep), "embedding", &["8 axes"]);
     let far = index.broadcast_to(&[1 << 40]).unwrap();
     let long = zeros(&[2, 1]).broadcast_to(&[2, 1 << 40]).unwrap();
     refused(ops::embedding(&long, &far), "embedding", &["too large"]);

@@ -51,6 +51,33 @@ fn its_edges_are_printed() {
 }
 
 #[test]
+fn of_long_rows_the_edges_are_copied_only() {
+    let one = Tensor::from_slice(&[7u8], &[1], Device::cpu()).unwrap();
+    let text = one.broadcast_to(&[1 << 31, 1 << 31]).unwrap().to_string();
+    let row = "[7 7 7 ... 7 7 7]";
+    let rows = [row, row, row, "...", row, row, row].join("\n ");
+    assert_eq!(text, format!("[{rows}]\nu8 [2147483648, 2147483648]"));
+}
+
+/// An empty axis hides no other: sizes of axes are multiplied in many places.
+#[test]
+fn sizes_beside_an_empty_axis_count_too() {
+    for dims in [
+        [usize::MAX, 2, 0],
+        [0, usize::MAX, 2],
+        [1 << 40, 0, 1 << 40],
+    ] {
+        let made = Tensor::from_slice::<f32>(&[], &dims, Device::cpu());
+        assert!(matches!(made, Err(Error::TooLarge { .. })), "{dims:?}");
+    }
+    let x = Tensor::from_slice::<f32>(&[], &[1 << 40, 0], Device::cpu()).unwrap();
+    assert!(ops::sum(&x, .., false).is_ok());
+    let long = x.narrow(0, 0, 1 << 30).unwrap();
+    let error = ops::matmul(&long, &long.transpose(0, 1).unwrap()).unwrap_err();
+    assert!(matches!(error, Error::Runtime(_)), "{error}");
+}
+
+#[test]
 fn a_file_of_it_is_refused_and_not_begun() {
     let path = std::env::temp_dir().join(format!("wootz-{}-huge", std::process::id()));
     assert!(save(&path, [("x", &huge())], &BTreeMap::new()).is_err());

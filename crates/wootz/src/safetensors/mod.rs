@@ -133,6 +133,9 @@ impl SafeTensors {
             .1;
         let shape = Shape::new(&entry.shape)
             .ok_or_else(|| wrong(format!("{} axes are too many", entry.shape.len())))?;
+        if !shape.fits(dtype.size()) {
+            return Err(wrong(format!("shape {shape} is too large")));
+        }
         let (from, to) = entry.data_offsets;
         let bytes = &self.bytes[self.start + from..self.start + to];
         let aligned = bytes.as_ptr().addr().is_multiple_of(dtype.size());
