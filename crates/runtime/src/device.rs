@@ -155,14 +155,8 @@ impl Device {
     /// Gives the memory of streams that nobody drives back to the system. A stream that is being
     /// driven trims itself, with [`crate::Stream::trim`].
     pub fn trim(&self) {
-        let mut idle = Vec::new();
-        // Making no new slot ends the search.
-        while let Ok(Some(lease)) = self.0.streams.acquire(|_| Err(())) {
-            idle.push(Stream::from_lease(*self, lease));
-        }
-        for stream in idle {
-            stream.trim();
-        }
+        let streams = &self.0.streams;
+        streams.visit_free(|lease| Stream::from_lease(*self, lease).trim());
         self.0.backend.trim();
     }
 

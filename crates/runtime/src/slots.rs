@@ -20,12 +20,22 @@
 //! other bits changed between: the new owner sees all that the old one did. A slot's value
 //! and a chunk are published with `Release` and read with `Acquire`, for those who look at
 //! slots that they do not own.
+//!
+//! Who [visits](Slots::visit_free) free slots leases each for a moment, and must not make all
+//! look taken to somebody who acquires one meanwhile. So a visit is counted before its lease is
+//! taken and after it is given back, and who finds nothing looks again unless all visits that
+//! have begun were over before he looked. A `SeqCst` fence stands between the first count and the
+//! lease, and one between his look and his reading of that count: a lease that he saw was counted.
 
 use std::{array, fmt, marker::PhantomData, ptr};
 
-use crate::sync::atomic::{
-    AtomicPtr, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+use crate::sync::{
+    atomic::{
+        AtomicPtr, AtomicU64, AtomicUsize,
+        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+        fence,
+    },
+    thread,
 };
 
 /// Slots in the first chunk.
@@ -41,6 +51,8 @@ const fn start(chunk: usize) -> usize {
 pub struct Slots<T> {
     chunks: [AtomicPtr<Chunk<T>>; CHUNKS],
     limit: usize,
+    visits_begun: AtomicUsize,
+    visits_over: AtomicUsize,
     owned: PhantomData<*mut T>,
 }
 
@@ -73,6 +85,8 @@ impl<T> Slots<T> {
         Self {
             chunks: array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             limit: limit.min(Self::MOST),
+            visits_begun: AtomicUsize::new(0),
+            visits_over: AtomicUsize::new(0),
             owned: PhantomData,
         }
     }
@@ -81,24 +95,48 @@ impl<T> Slots<T> {
     /// index. `None` when all are leased. When `make` fails or panics the slot stays unmade
     /// and free.
     pub fn acquire<E>(&self, make: impl FnOnce(usize) -> Result<T, E>) -> Result<Option<Lease>, E> {
-        for chunk in (0..CHUNKS).take_while(|&chunk| start(chunk) < self.limit) {
-            let slots = self.chunk_or_made(chunk);
-            let Some(offset) = slots.lease(self.limit - start(chunk)) else {
-                continue;
-            };
-            let value = &slots.values[offset];
-            // Relaxed: the lease's acquire orders this after an earlier owner's store.
-            if value.load(Relaxed).is_null() {
-                let unmade = Unmade { slots, offset };
-                let made = make(start(chunk) + offset)?;
-                value.store(Box::into_raw(Box::new(made)), Release);
-                std::mem::forget(unmade);
+        loop {
+            let over = self.visits_over.load(Acquire);
+            if let Some((slots, index, offset)) = self.lease() {
+                slots.fill(offset, || make(index))?;
+                return Ok(Some(Lease { index }));
             }
-            return Ok(Some(Lease {
-                index: start(chunk) + offset,
-            }));
+            fence(SeqCst);
+            if self.visits_begun.load(Relaxed) == over {
+                return Ok(None);
+            }
+            thread::yield_now();
         }
-        Ok(None)
+    }
+
+    /// Leases the lowest free slot: its chunk, its index, and its place in the chunk.
+    fn lease(&self) -> Option<(&Chunk<T>, usize, usize)> {
+        let mut chunks = (0..CHUNKS).take_while(|&chunk| start(chunk) < self.limit);
+        chunks.find_map(|chunk| {
+            let slots = self.chunk_or_made(chunk);
+            let offset = slots.lease(self.limit - start(chunk))?;
+            Some((slots, start(chunk) + offset, offset))
+        })
+    }
+
+    /// Leases each slot in turn that is made and free; `visit` sees to it that it comes back.
+    pub fn visit_free(&self, mut visit: impl FnMut(Lease)) {
+        /// Counts the visit as over, on unwinding too.
+        struct Over<'a>(&'a AtomicUsize);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Release);
+            }
+        }
+        for (index, _) in self.iter() {
+            self.visits_begun.fetch_add(1, Relaxed);
+            let _over = Over(&self.visits_over);
+            fence(SeqCst);
+            let (chunk, offset) = locate(index);
+            if self.chunk(chunk).is_some_and(|slots| slots.claim(offset)) {
+                visit(Lease { index });
+            }
+        }
     }
 
     /// Gives a slot back. Its value stays for the next owner, who sees all that happened
@@ -218,6 +256,28 @@ impl<T> Chunk<T> {
             }
         }
         None
+    }
+
+    /// Leases this slot, if it is free.
+    fn claim(&self, offset: usize) -> bool {
+        let bit = 1 << (offset % 64);
+        self.leased[offset / 64].fetch_or(bit, Acquire) & bit == 0
+    }
+
+    /// Has a leased slot filled, if it is not.
+    fn fill<E>(&self, offset: usize, make: impl FnOnce() -> Result<T, E>) -> Result<(), E> {
+        let value = &self.values[offset];
+        // Relaxed: the lease's acquire orders this after an earlier owner's store.
+        if value.load(Relaxed).is_null() {
+            let unmade = Unmade {
+                slots: self,
+                offset,
+            };
+            let made = make()?;
+            value.store(Box::into_raw(Box::new(made)), Release);
+            std::mem::forget(unmade);
+        }
+        Ok(())
     }
 
     fn free(&self, offset: usize) {

@@ -10,114 +10,33 @@
 //! ```
 
 mod current;
+mod refusals;
 mod replay;
+mod shared;
+
+pub(crate) use refusals::MARK_BYTES;
+pub use shared::StreamShared;
 
 use crate::{
     backend::{Progress, Queue},
     buffer::{Block, Buffer, Origin},
     device::Device,
-    error::{Error, Result, StreamName},
+    error::{Error, Result},
     event::Event,
     graph::Recorder,
     hazard::Waits,
     plan::{Binding, Plan},
     pool::{Pool, class_of},
-    returns::ReturnList,
     slots::Lease,
-    sync::Spin,
-    timeline::{Fault, Ready, Ticket, Timeline},
+    timeline::Ticket,
 };
+use refusals::Refusals;
 use std::{
     cell::{Cell, RefCell, RefMut},
     fmt,
     marker::PhantomData,
     ptr::NonNull,
-    time::Duration,
 };
-
-/// What every thread may know of a stream.
-pub struct StreamShared {
-    pub(crate) device: Device,
-    pub(crate) index: usize,
-    pub(crate) timeline: Timeline,
-    returns: ReturnList<Block>,
-}
-
-impl StreamShared {
-    fn name(&self) -> StreamName {
-        StreamName {
-            device: self.device.name().to_owned(),
-            index: self.index,
-        }
-    }
-
-    pub(crate) fn wait(&self, ticket: Ticket) -> Result<()> {
-        self.chase(ticket);
-        self.timeline
-            .wait(ticket)
-            .map_err(|fault| self.fault(&fault))
-    }
-
-    pub(crate) async fn ready(&self, ticket: Ticket) -> Result<()> {
-        if !self.is_done(ticket) {
-            self.watch(ticket);
-        }
-        Ready::new(&self.timeline, ticket)
-            .await
-            .map_err(|fault| self.fault(&fault))
-    }
-
-    /// Whether `ticket` is done, as far as the device has told by now.
-    pub(crate) fn is_done(&self, ticket: Ticket) -> bool {
-        self.observe(ticket);
-        self.timeline.is_done(ticket)
-    }
-
-    /// Asks a device that does not call back how far it is, unless `ticket` is known to be done.
-    pub(crate) fn observe(&self, ticket: Ticket) {
-        if !self.timeline.is_done(ticket) {
-            self.device.backend().observe(self, ticket);
-        }
-    }
-
-    /// Looks for `ticket` at a device that does not call back, first itself and then by leaving
-    /// it to the backend. A ticket of work on a device comes soon or much later.
-    fn chase(&self, ticket: Ticket) {
-        const LONGEST: Duration = Duration::from_micros(60);
-        if self.timeline.is_done(ticket) || self.device.caps().synchronous {
-            return;
-        }
-        if ticket <= self.timeline.submitted() {
-            self.device.backend().finish(self, ticket);
-        }
-        let mut spin = Spin::lasting(LONGEST).eager();
-        while !self.is_done(ticket) && self.timeline.fault().is_none() {
-            if !spin.turn() {
-                return self.watch(ticket);
-            }
-        }
-    }
-
-    fn watch(&self, ticket: Ticket) {
-        // A ticket that was never issued is never done, and its wait says so.
-        if ticket <= self.timeline.submitted() {
-            self.device.backend().watch(self, ticket);
-        }
-    }
-
-    fn fault(&self, fault: &Fault) -> Error {
-        Error::Fault {
-            stream: self.name(),
-            message: fault.to_string(),
-        }
-    }
-}
-
-impl fmt::Debug for StreamShared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.name())
-    }
-}
 
 /// What only the stream's owner touches. It stays in its slot and passes from owner to owner.
 pub(crate) struct Core {
@@ -127,18 +46,6 @@ pub(crate) struct Core {
     recorder: Option<Recorder>,
     refusals: Refusals,
 }
-
-/// Where kernels that run after their submission has returned note what they refused.
-#[derive(Default)]
-struct Refusals {
-    /// A u32 that keeps the greatest of `u32::MAX - element`; made on first use.
-    mark: Option<Buffer>,
-    /// The kernel that may have noted something since the mark was last looked at.
-    noted_by: Option<&'static str>,
-}
-
-/// Bytes of a mark and what comes with it.
-pub(crate) const MARK_BYTES: usize = 4 * size_of::<u32>();
 
 /// A stream's place in its device: the public part and the owner's part.
 pub(crate) struct Slot {
@@ -155,12 +62,6 @@ unsafe impl Sync for OwnerCell {}
 
 impl Slot {
     pub(crate) fn new(device: Device, index: usize) -> Result<Slot> {
-        let shared = StreamShared {
-            device,
-            index,
-            timeline: Timeline::new(),
-            returns: ReturnList::new(),
-        };
         let queue = device.backend().queue(index)?;
         let core = Core {
             queue,
@@ -170,7 +71,7 @@ impl Slot {
             refusals: Refusals::default(),
         };
         Ok(Slot {
-            shared,
+            shared: StreamShared::new(device, index),
             core: OwnerCell(RefCell::new(core)),
         })
     }
@@ -227,8 +128,7 @@ impl Stream {
 
     /// Calls `f` with this stream as the thread's current one on its device.
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _guard = current::enter(self);
-        f()
+        current::enter(self, f)
     }
 
     /// Calls `f` with the thread's current stream on `device`, made on first use.
@@ -415,70 +315,6 @@ impl Stream {
             buffer.produced_by(ticket);
         }
         Ok(buffer)
-    }
-
-    /// A `u32` for `kernel` to note in what it refuses: the greatest of `u32::MAX - element` for
-    /// each element that it cannot use; and three more, zeros, which it may use meanwhile, to count
-    /// its groups, and leaves zeros. What is noted is reported by [`Stream::synchronize`] and
-    /// [`Stream::report_refusals`]. In a recording it stands for that of the replaying stream.
-    pub fn refusals(&self, kernel: &'static str) -> Result<Buffer> {
-        if let Some(recorder) = &mut self.core().recorder {
-            return Ok(recorder.refusals(kernel));
-        }
-        let known = self.core().refusals.mark.clone();
-        if let Some(mark) = known {
-            self.core().refusals.noted_by = Some(kernel);
-            return Ok(mark);
-        }
-        let mark = self.upload(&[0; MARK_BYTES])?;
-        self.core().refusals = Refusals {
-            mark: Some(mark.clone()),
-            noted_by: Some(kernel),
-        };
-        Ok(mark)
-    }
-
-    /// Reports, once, what a kernel of this stream refused.
-    fn report(&self) -> Result<()> {
-        let mut core = self.core();
-        let (noted_by, mark) = (core.refusals.noted_by.take(), core.refusals.mark.clone());
-        drop(core);
-        let (Some(kernel), Some(mark)) = (noted_by, mark) else {
-            return Ok(());
-        };
-        let mut word = [0; size_of::<u32>()];
-        mark.read(0, &mut word)?;
-        let left = u32::from_ne_bytes(word);
-        if left == 0 {
-            return Ok(());
-        }
-        // The next kernel gets a mark without a note.
-        self.core().refusals.mark = None;
-        let element = u64::from(u32::MAX - left);
-        Err(Error::Refused { kernel, element })
-    }
-
-    /// Gives up a mark that may hold a note.
-    fn forget_refusals(&self) {
-        let mut core = self.core();
-        let refusals = match core.refusals.noted_by {
-            Some(_) => std::mem::take(&mut core.refusals),
-            None => return,
-        };
-        // The mark's memory comes home to this very core.
-        drop(core);
-        drop(refusals);
-    }
-
-    /// Reports, once, what a kernel of the thread's current stream on `device` refused. Waits for
-    /// that kernel, and only if there may be something to report.
-    pub fn report_refusals(device: Device) -> Result<()> {
-        let mut outcome = Ok(());
-        current::find(device, |stream| {
-            outcome = stream.report();
-            outcome.is_ok()
-        });
-        outcome
     }
 
     /// A mark after all that this stream was given so far.

@@ -103,3 +103,26 @@ fn a_slot_that_shows_in_iteration_is_whole() {
         assert_eq!(slots.iter().count(), 1);
     });
 }
+
+#[test]
+fn a_visit_never_makes_all_look_taken() {
+    loom::model(|| {
+        let slots = Arc::new(Slots::new(1));
+        let lease = acquire(&slots).unwrap();
+        count(&slots, &lease);
+        slots.release(lease);
+        let visitor = {
+            let slots = slots.clone();
+            thread::spawn(move || {
+                slots.visit_free(|lease| {
+                    count(&slots, &lease);
+                    slots.release(lease);
+                });
+            })
+        };
+        let lease = acquire(&slots).expect("the one slot is free, or a visitor's for a moment");
+        count(&slots, &lease);
+        slots.release(lease);
+        visitor.join().unwrap();
+    });
+}

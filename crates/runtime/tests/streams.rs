@@ -242,17 +242,23 @@ fn a_stream_writes_its_own_buffers_only() {
 }
 
 /// Values in a thread's storage may run ops when they are dropped, after the thread's current
-/// streams are gone.
+/// streams are gone, and enter streams.
 #[test]
 fn an_ending_thread_still_has_streams() {
-    struct Last(Device, Sender<Result<usize, Error>>);
+    struct Last(Device, Sender<Result<bool, Error>>);
     impl Drop for Last {
         fn drop(&mut self) {
-            let used = Stream::with_current(self.0, |stream| {
-                made(stream, &[]);
-                Ok(stream.index())
+            let current = || {
+                Stream::with_current(self.0, |stream| {
+                    made(stream, &[]);
+                    Ok(stream.index())
+                })
+            };
+            let entered = current().and_then(|_| {
+                let stream = Stream::new(self.0)?;
+                Ok(stream.enter(current)? == stream.index())
             });
-            self.1.send(used).unwrap();
+            self.1.send(entered).unwrap();
         }
     }
     thread_local!(static LAST: RefCell<Option<Last>> = const { RefCell::new(None) });
@@ -272,8 +278,10 @@ fn an_ending_thread_still_has_streams() {
             }
         });
         thread.join().unwrap();
-        used.recv().unwrap().unwrap();
+        assert!(used.recv().unwrap().unwrap());
     }
+    // All are back: the next is the first.
+    assert_eq!(Stream::new(device).unwrap().index(), 0);
 }
 
 #[test]
