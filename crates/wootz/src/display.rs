@@ -79,7 +79,7 @@ fn floats<T: Element>(values: &[T]) -> Vec<String> {
         value
             .to_f64()
             .is_finite()
-            .then(|| Parts::of(value, scientific))
+            .then(|| Parts::of(&shortest(value, scientific), scientific))
     };
     let parts: Vec<Option<Parts>> = values.iter().map(part).collect();
     let widest =
@@ -88,6 +88,11 @@ fn floats<T: Element>(values: &[T]) -> Vec<String> {
     let number =
         widest(|part| part.whole.len()) + 1 + fraction + widest(|part| part.exponent.len());
     let words = values.iter().zip(&parts).map(|(value, part)| match part {
+        // Digits up to the longest number's are the value's own, not zeros.
+        Some(_) if scientific => {
+            let text = format!("{:.fraction$e}", value.to_f64());
+            format!("{:>number$}", Parts::of(&text, true).word(fraction, true))
+        }
         Some(part) => format!("{:>number$}", part.word(fraction, scientific)),
         None => strange_word(value.to_f64()).to_owned(),
     });
@@ -118,7 +123,17 @@ fn is_scientific<T: Element>(values: &[T]) -> bool {
     let (low, high) = sizes.fold((f64::INFINITY, 0f64), |(low, high), size| {
         (low.min(size), high.max(size))
     });
-    high >= 1e8 || (high > 0.0 && (low < 1e-4 || high / low > 1000.0))
+    high >= plain(T::DTYPE) || (high > 0.0 && (low < 1e-4 || high / low > 1000.0))
+}
+
+/// What plain digits stay below. NumPy goes by the digits that a type is sure to hold, and knows no
+/// other floats than these two.
+fn plain(dtype: DType) -> f64 {
+    match dtype {
+        DType::F32 => 1e6,
+        DType::F16 => 1e3,
+        _ => 1e8,
+    }
 }
 
 /// A number in digits: sign and whole part, fraction, and exponent with its `e`.
@@ -129,9 +144,8 @@ struct Parts {
 }
 
 impl Parts {
-    fn of<T: Element>(value: T, scientific: bool) -> Parts {
-        let text = shortest(value, scientific);
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, ""));
+    fn of(text: &str, scientific: bool) -> Parts {
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, ""));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let exponent = match exponent.strip_prefix('-') {
             Some(size) => format!("e-{size:0>2}"),
@@ -270,6 +284,14 @@ mod tests {
         let text = show(&[1e-5f32, 1.0, -2.5e10], &[3]);
         assert_eq!(text, "[ 1.0e-05  1.0e+00 -2.5e+10]\nf32 [3]");
         assert_eq!(show(&[0.0f32, 1e-45], &[2]), "[0.e+00 1.e-45]\nf32 [2]");
+        assert_eq!(show(&[999999f32], &[1]), "[999999.]\nf32 [1]");
+        assert_eq!(show(&[1000000f32], &[1]), "[1.e+06]\nf32 [1]");
+        assert_eq!(show(&[f16::from_f64(1024.0)], &[1]), "[1.024e+03]\nf16 [1]");
+        // The digits that tell the second from its neighbours are fewer than the first's.
+        assert_eq!(
+            show(&[-107017320f32, 94305352.0], &[2]),
+            "[-1.0701732e+08  9.4305352e+07]\nf32 [2]"
+        );
     }
 
     #[test]
