@@ -17,10 +17,10 @@ use wootz::runtime::Family;
 use super::Checked;
 use crate::failure::Failure;
 
-/// Cores that one process keeps busy with compiling.
-const CORES: usize = 4;
+/// Cores for each process: it keeps up to four busy with compiling, but not all the time.
+const CORES: usize = 2;
 /// The most processes that are started unasked: each holds a context of the device.
-const MOST: usize = 4;
+const MOST: usize = 8;
 /// As many checks are worth a process.
 const WORTH: usize = 32;
 
