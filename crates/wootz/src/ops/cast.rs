@@ -7,6 +7,7 @@ use crate::{
     cpu::{
         elementwise::{Walk, blocks},
         rows::Working,
+        simd::vectorized,
     },
     table::{Bench, Benches, Row},
     with_dtype,
@@ -71,9 +72,15 @@ unsafe fn integers(call: &mut Call<'_>) {
         unsafe {
             i64::gather(from, x, 1, wide);
             with_dtype!(to, T => {
-                for (x, out) in wide.iter().zip(slice_mut::<T>(out.cast(), n)) {
-                    *out = T::from_integer(*x);
-                }
+                let out = slice_mut::<T>(out.cast(), n);
+                vectorized(
+                    #[inline(always)]
+                    move || {
+                        for (x, out) in wide.iter().zip(out) {
+                            *out = T::from_integer(*x);
+                        }
+                    },
+                );
             });
         }
     };

@@ -7,11 +7,16 @@ use super::{
 use crate::{
     DType, Element, Result, Tensor,
     case::{Cases, Expected, round_to},
-    cpu::elementwise::{Walk, blocks},
+    cpu::{
+        elementwise::{Walk, blocks},
+        rows::{inlined, map},
+        simd::{Float, Job, Simd, Twice, bypass_done, bypasses, dispatch, vectorized},
+    },
     kernels::Numbers,
     table::{Bench, Benches, Row},
-    with_dtype, with_number,
+    with_dtype,
 };
+use half::{bf16, f16};
 use wootz_runtime::{Call, NativeFn};
 
 /// The rows of the table.
@@ -38,7 +43,15 @@ struct Params {
 pub fn clamp(x: &Tensor, low: f64, high: f64) -> Result<Tensor> {
     let dtype = x.dtype();
     check::dtype("clamp", "x", x, DType::NUMBERS)?;
-    let kernel: NativeFn = with_number!(dtype, T => keep_inside::<T>);
+    let kernel: NativeFn = match dtype {
+        DType::F32 => floats::<f32>,
+        DType::F16 => floats::<f16>,
+        DType::BF16 => floats::<bf16>,
+        DType::I32 => integers::<i32>,
+        DType::U32 => integers::<u32>,
+        DType::I64 => integers::<i64>,
+        _ => integers::<u8>,
+    };
     let params = |walk| Params { walk, low, high };
     let names = Names {
         op: "clamp",
@@ -54,20 +67,85 @@ pub fn clamp(x: &Tensor, low: f64, high: f64) -> Result<Tensor> {
 
 /// # Safety
 /// As for [`NativeFn`], with a plan of [`clamp`] over elements of `T`.
-unsafe fn keep_inside<T: Element + PartialOrd>(call: &mut Call<'_>) {
+unsafe fn floats<T: Element + Float>(call: &mut Call<'_>) {
+    let bypass = bypasses(call.params::<Params>().walk.count() * size_of::<T>());
+    // SAFETY: passed on from the caller.
+    unsafe {
+        keep_inside::<T>(call, |x, out, low, high| {
+            let [low, high] = [low, high].map(Float::to_f32);
+            dispatch(Inside {
+                x,
+                out,
+                low,
+                high,
+                bypass,
+            });
+        });
+    }
+}
+
+/// # Safety
+/// As for [`floats`].
+unsafe fn integers<T: Element + Ord>(call: &mut Call<'_>) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        keep_inside::<T>(call, |x, out, low, high| {
+            vectorized(
+                #[inline(always)]
+                move || {
+                    for (&x, out) in x.iter().zip(out) {
+                        *out = x.max(low).min(high);
+                    }
+                },
+            );
+        });
+    }
+}
+
+/// Calls `each` with every block of the operand and the output, and the bounds.
+///
+/// # Safety
+/// As for [`floats`].
+unsafe fn keep_inside<T: Element>(call: &mut Call<'_>, each: impl Fn(&[T], &mut [T], T, T)) {
     let params = *call.params::<Params>();
     let (low, high) = (T::from_f64(params.low), T::from_f64(params.high));
     let out = call.pointer::<T>(1);
     let mut each = |x: [*const u8; 1], first: usize, n: usize| {
         // SAFETY: the block's elements lie inside the operand and the output.
         let ([x], out) = unsafe { (slices::<T, 1>(x, n), slice_mut(out.add(first), n)) };
-        for (&x, out) in x.iter().zip(out) {
-            let above = if x < low { low } else { x };
-            *out = if above > high { high } else { above };
-        }
+        each(x, out, low, high);
     };
     // SAFETY: the plan bound an operand of `T` that the walk was made from.
     unsafe { blocks(call, &params.walk, [size_of::<T>()], &mut each) };
+}
+
+struct Inside<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    low: f32,
+    high: f32,
+    bypass: bool,
+}
+
+impl<T: Float> Job for Inside<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let s = Twice(s);
+        let (low, high) = (s.splat(self.low), s.splat(self.high));
+        let each = inlined(
+            #[inline(always)]
+            |[x]: [_; 1]| {
+                let above = s.select(s.lt(x, low), low, x);
+                s.select(s.gt(above, high), high, above)
+            },
+        );
+        map(s, [self.x], self.out, self.bypass, each);
+        if self.bypass {
+            bypass_done();
+        }
+    }
 }
 
 fn cases(cases: &mut Cases) {

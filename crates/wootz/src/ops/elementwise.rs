@@ -7,7 +7,7 @@ use crate::{
     cpu::{
         elementwise::{Walk, blocks},
         rows::{Narrow, Working, inlined, map},
-        simd::{Float, Job, Simd, Twice, bypass_done, bypasses, dispatch},
+        simd::{Float, Job, Simd, Twice, bypass_done, bypasses, dispatch, vectorized},
     },
     kernels::{self, Numbers},
 };
@@ -284,9 +284,14 @@ unsafe fn widened_blocks<const N: usize>(
 /// There is room for as many, and nobody else touches them.
 pub(crate) unsafe fn round(x: &[f32], dtype: DType, out: *mut u8) {
     fn whole<T>(x: &[f32], out: &mut [T], convert: impl Fn(f32) -> T) {
-        for (x, out) in x.iter().zip(out) {
-            *out = convert(*x);
-        }
+        vectorized(
+            #[inline(always)]
+            move || {
+                for (x, out) in x.iter().zip(out) {
+                    *out = convert(*x);
+                }
+            },
+        );
     }
     let n = x.len();
     // SAFETY: passed on from the caller.
@@ -298,7 +303,11 @@ pub(crate) unsafe fn round(x: &[f32], dtype: DType, out: *mut u8) {
             DType::I32 => whole(x, slice_mut(out.cast(), n), |x| x as i32),
             DType::U32 => whole(x, slice_mut(out.cast(), n), |x| x as u32),
             DType::I64 => whole(x, slice_mut(out.cast(), n), |x| x as i64),
-            DType::U8 => whole(x, slice_mut(out, n), |x| x as u8),
+            DType::U8 => whole(x, slice_mut(out, n), |x| {
+                // Of a NaN too the larger one is 0, so what is left fits.
+                let positive = if x > 0.0 { x } else { 0.0 };
+                positive.min(255.0).to_int_unchecked()
+            }),
             DType::F8E4M3 => whole(x, slice_mut(out.cast(), n), F8E4M3::from_f32),
         }
     }
@@ -333,9 +342,16 @@ unsafe fn integers<O: Integers<N>, T: Integer, U: FromInteger<T>, const N: usize
     ) {
         // SAFETY: passed on from the caller.
         let (x, out) = unsafe { (slices::<T, N>(x, n), slice_mut::<U>(out.cast(), n)) };
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = U::from_integer(O::element(x.map(|x| x[i])));
-        }
+        vectorized(
+            #[inline(always)]
+            move || {
+                for (i, out) in out.iter_mut().enumerate() {
+                    // SAFETY: every slice has `n` elements.
+                    let x = x.map(|x| unsafe { *x.get_unchecked(i) });
+                    *out = U::from_integer(O::element(x));
+                }
+            },
+        );
     }
     // SAFETY: passed on from the caller.
     unsafe { integer_blocks(call, map::<O, T, U, N>) };
@@ -410,7 +426,8 @@ pub(crate) trait Integer: Copy + PartialOrd + 'static {
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
-    /// Towards zero; 0 for a division by 0.
+    /// Towards zero; 0 for a division by 0. Short ones by way of floats, of which processors divide
+    /// vectors: those with more digits than the dividend do not round up to a whole quotient.
     fn div(self, other: Self) -> Self;
     /// With the sign of `self`; 0 for a division by 0.
     fn rem(self, other: Self) -> Self;
@@ -428,35 +445,60 @@ pub(crate) trait Integer: Copy + PartialOrd + 'static {
 }
 
 macro_rules! integer {
-    ($($t:ty),*) => {$(
+    ($($t:ty: $div:expr;)*) => {$(
         impl Integer for $t {
             const ZERO: Self = 0;
             const ONE: Self = 1;
             const ONES: Self = !0;
             const WIDTH: u32 = <$t>::BITS;
+            #[inline(always)]
             fn add(self, other: Self) -> Self { self.wrapping_add(other) }
+            #[inline(always)]
             fn sub(self, other: Self) -> Self { self.wrapping_sub(other) }
+            #[inline(always)]
             fn mul(self, other: Self) -> Self { self.wrapping_mul(other) }
+            #[inline(always)]
             fn div(self, other: Self) -> Self {
-                if other == 0 { 0 } else { self.wrapping_div(other) }
+                let quotient: fn(Self, Self) -> Self = $div;
+                if other == 0 { 0 } else { quotient(self, other) }
             }
+            #[inline(always)]
             fn rem(self, other: Self) -> Self {
-                if other == 0 { 0 } else { self.wrapping_rem(other) }
+                if other == 0 { 0 } else { self.wrapping_sub(self.div(other).wrapping_mul(other)) }
             }
+            #[inline(always)]
             fn and(self, other: Self) -> Self { self & other }
+            #[inline(always)]
             fn or(self, other: Self) -> Self { self | other }
+            #[inline(always)]
             fn xor(self, other: Self) -> Self { self ^ other }
+            #[inline(always)]
             fn shift_left(self, count: u32) -> Self { self.wrapping_shl(count) }
+            #[inline(always)]
             fn shift_right(self, count: u32) -> Self { self.wrapping_shr(count) }
+            #[inline(always)]
             fn count(self) -> u32 { u32::try_from(self).unwrap_or(u32::MAX) }
+            #[inline(always)]
             fn low(self) -> u8 { self as u8 }
         }
         impl FromInteger<$t> for $t {
+            #[inline(always)]
             fn from_integer(x: $t) -> $t { x }
         }
     )*};
 }
-integer!(i32, u32, i64, u8);
+integer! {
+    i32: |x, y| match y {
+        -1 => x.wrapping_neg(),
+        // SAFETY: of no other divisor but 0 is the quotient larger than the dividend.
+        _ => unsafe { (f64::from(x) / f64::from(y)).to_int_unchecked() },
+    };
+    // SAFETY: the divisor is not 0, so the quotient is at most the dividend.
+    u32: |x, y| unsafe { (f64::from(x) / f64::from(y)).to_int_unchecked() };
+    i64: i64::wrapping_div;
+    // SAFETY: as above.
+    u8: |x, y| unsafe { (f32::from(x) / f32::from(y)).to_int_unchecked() };
+}
 
 /// What an integer op's result is stored as: itself, or as a truth value.
 trait FromInteger<T> {
@@ -466,6 +508,7 @@ trait FromInteger<T> {
 macro_rules! truth {
     ($($t:ty),*) => {$(
         impl FromInteger<$t> for u8 {
+            #[inline(always)]
             fn from_integer(x: $t) -> u8 { x.low() }
         }
     )*};

@@ -178,7 +178,10 @@ unsafe fn kernel<T: Copy>(call: &mut Call<'_>) {
                 unsafe {
                     let to = out.offset(to + i * to_stride);
                     let from = x.offset(from + i * from_stride + picked * step);
-                    copy_run((to, to_stride), (from, from_stride), width);
+                    match width {
+                        1 => *to = *from,
+                        _ => copy_run((to, to_stride), (from, from_stride), width),
+                    }
                 }
             }
         }

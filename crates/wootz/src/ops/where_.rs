@@ -5,7 +5,10 @@ use super::elementwise::{Names, broadcast, launch, slice_mut};
 use crate::{
     DType, Result, Tensor,
     case::{Cases, Expected},
-    cpu::elementwise::{Walk, blocks},
+    cpu::{
+        elementwise::{Walk, blocks},
+        simd::vectorized,
+    },
     table::{Bench, Benches, Row},
 };
 use wootz_runtime::{Call, NativeFn};
@@ -51,9 +54,29 @@ fn kernel(dtype: DType) -> NativeFn {
     }
 }
 
+/// An element, as its bits.
+trait Word: Copy {
+    /// One of two. Of an `if` the compiler would make a choice of where to load from, and load them
+    /// one by one.
+    fn either(first: bool, a: Self, b: Self) -> Self;
+}
+
+macro_rules! word {
+    ($($t:ty),*) => {$(
+        impl Word for $t {
+            #[inline(always)]
+            fn either(first: bool, a: Self, b: Self) -> Self {
+                let mask = <$t>::from(first).wrapping_neg();
+                b ^ ((a ^ b) & mask)
+            }
+        }
+    )*};
+}
+word!(u8, u16, u32, u64);
+
 /// # Safety
 /// As for [`NativeFn`], with a plan of this file over elements of the size of `T`.
-unsafe fn select<T: Copy>(call: &mut Call<'_>) {
+unsafe fn select<T: Word>(call: &mut Call<'_>) {
     let walk = *call.params::<Walk>();
     let out = call.pointer::<T>(3);
     let mut each = |x: [*const u8; 3], first: usize, n: usize| {
@@ -66,9 +89,14 @@ unsafe fn select<T: Copy>(call: &mut Call<'_>) {
                 slice_mut(out.add(first), n),
             )
         };
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = if condition[i] != 0 { a[i] } else { b[i] };
-        }
+        vectorized(
+            #[inline(always)]
+            move || {
+                for (((&c, &a), &b), out) in condition.iter().zip(a).zip(b).zip(out) {
+                    *out = T::either(c != 0, a, b);
+                }
+            },
+        );
     };
     // SAFETY: the plan bound a condition of bytes and two operands of `T`, which `walk` covers.
     unsafe { blocks(call, &walk, [1, size_of::<T>(), size_of::<T>()], &mut each) };

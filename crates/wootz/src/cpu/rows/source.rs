@@ -3,7 +3,7 @@
 use super::{Axes, STRIP, TILE, staggered_from_memory};
 use crate::{
     DType, Element, F8E4M3,
-    cpu::simd::{Float, Job, Simd, bypasses, dispatch},
+    cpu::simd::{Float, Job, Simd, bypasses, dispatch, vectorized},
 };
 use half::{bf16, f16};
 use std::ops::Range;
@@ -81,10 +81,14 @@ unsafe fn each<T: Copy, W>(from: *const u8, step: isize, out: &mut [W], convert:
     if step == 1 {
         // SAFETY: passed on from the caller.
         let x = unsafe { run::<T>(from, out.len()) };
-        for (out, &x) in out.iter_mut().zip(x) {
-            *out = convert(x);
-        }
-        return;
+        return vectorized(
+            #[inline(always)]
+            move || {
+                for (out, &x) in out.iter_mut().zip(x) {
+                    *out = convert(x);
+                }
+            },
+        );
     }
     for (i, out) in out.iter_mut().enumerate() {
         // SAFETY: passed on from the caller.

@@ -61,6 +61,24 @@ pub trait Job {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+/// Runs a loop in plain Rust with the instructions of [`Level::current`], which the compiler finds
+/// uses for. Mark the closure `#[inline(always)]`.
+#[inline]
+pub(crate) fn vectorized(body: impl FnOnce()) {
+    struct Plain<F>(F);
+
+    impl<F: FnOnce()> Job for Plain<F> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) {
+            (self.0)();
+        }
+    }
+
+    dispatch(Plain(body));
+}
+
 /// Runs `job` with the instructions of [`Level::current`].
 #[inline]
 pub fn dispatch<J: Job>(job: J) -> J::Output {
