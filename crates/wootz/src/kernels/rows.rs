@@ -161,9 +161,11 @@ pub(crate) fn norm<'a>(
         plan.read(tensor.buffer(), tensor.byte_offset())
     });
     let part = way.part([rows, length], dtype.size(), room);
+    // What stands for a tensor that is not there is the input, of which nobody has others' rows.
+    let [weight, bias] = affine.map(|tensor| tensor.map_or(part, |_| 0));
     plan.write(out.buffer(), out.byte_offset())
         .scratch(way.scratch())
-        .parts([part, 0, 0, part])
+        .parts([part, weight, bias, part])
         .cost((2 * x.count() * dtype.size()) as u64, 8 * x.count() as u64)
 }
 

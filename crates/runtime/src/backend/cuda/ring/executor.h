@@ -3,7 +3,7 @@
 //
 // It comes after a module in the dialect, compiled with WOOTZ_RESIDENT, and before it stand, from
 // Rust: WOOTZ_SLOTS, WOOTZ_WORKERS, WOOTZ_SCRATCH, and the kernels, each a RESIDENT(index, name) in
-// one of two runs: WOOTZ_IN_PLACE and WOOTZ_CALLED.
+// one of two runs: WOOTZ_IN_PLACE and, from WOOTZ_FIRST_CALLED on, WOOTZ_CALLED.
 
 namespace wootz {
 namespace resident {
@@ -269,6 +269,7 @@ struct Job {
 struct Desk {
   Job jobs[2];
   u64 words[CHUNK];  // part of a program
+  u32 spots[WOOTZ_WORKERS];  // where each worker is
 };
 
 // The clerk: a warp of each block that finds out what is to do, hands it to the workers, and tells
@@ -373,26 +374,6 @@ inline void finish(Clerk& clerk, const Taken& taken, u32 blocks, bool met) {
   __syncwarp();
 }
 
-// All but a few kernels are behind one call: of what is in place the compiler keeps something in
-// registers, and what is called saves those that it uses.
-__noinline__ void call(u32 entry, Place at, const Job& job) {
-  switch (entry) {
-#define RESIDENT(index, name) \
-  case index: name(at, job.buffers, job.params); break;
-    WOOTZ_CALLED
-#undef RESIDENT
-  }
-}
-__forceinline__ void dispatch(u32 entry, Place at, const Job& job) {
-  switch (entry) {
-#define RESIDENT(index, name) \
-  case index: name##_in_place(at, job.buffers, job.params); break;
-    WOOTZ_IN_PLACE
-#undef RESIDENT
-    default: call(entry, at, job);
-  }
-}
-
 inline u32 blocks_of(u64 shape) { return shape >> 32 & 0xffff; }
 
 // Reads a job's share anew each time: no register is taken for it while a kernel runs.
@@ -410,25 +391,80 @@ inline Share share_of(const Job& job) {
   return share;
 }
 
-// Does this block's part of a job, for all workers. Says whether there will be others.
-__forceinline__ bool run(const Job& job, u8* memory) {
-  for (u32 turn = 0;; ++turn) {
+// Where a worker is: at which of the two jobs, and at which turn of its groups. It is kept in scratch
+// memory: what lives while a kernel runs would else be on the stack, and fences empty the cache that
+// the stack is in.
+struct Spot {
+  u32 job;
+  u32 turn;
+};
+inline u32 spot_at(const Desk& desk) {
+  u32 lane;
+  // Found anew each time, for the same reason.
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(lane));
+  return u32(__cvta_generic_to_shared(&desk.spots[lane]));
+}
+inline Spot find_spot(const Desk& desk) {
+  u32 word;
+  asm volatile("ld.shared.u32 %0, [%1];" : "=r"(word) : "r"(spot_at(desk)) : "memory");
+  Spot spot = {word & 1, word >> 1};
+  return spot;
+}
+inline void go_to(const Desk& desk, u32 job, u32 turn) {
+  asm volatile("st.shared.u32 [%0], %1;" : : "r"(spot_at(desk)), "r"(job | turn << 1) : "memory");
+}
+
+// A worker's place in a turn. Says whether it has one.
+__forceinline__ bool place_in(const Share& share, u32 turn, u8* memory, Place& at) {
+  u32 together = share.sides >> 16, side = threadIdx.x * share.inverse >> 16;
+  at.group = share.first + turn * together + side;
+  if (side >= together || at.group >= share.end) return false;
+  at.groups = share.groups;
+  at.lanes = share.sides & 0xffff;
+  at.lane = threadIdx.x - side * at.lanes;
+  at.memory = memory + side * share.memory;
+  at.barrier = GROUPS + side;
+  // The group before it had the same scratch memory.
+  if (turn > 0) scratch_barrier(at);
+  return true;
+}
+
+// The block's part of a job, for all workers, by one of the kernels.
+template <typename Kernels> __forceinline__ void run(const Desk& desk, u8* memory) {
+  for (;;) {
+    Spot spot = find_spot(desk);
+    const Job& job = desk.jobs[spot.job];
     Share share = share_of(job);
-    u32 together = share.sides >> 16, side = threadIdx.x * share.inverse >> 16;
     Place at;
-    at.group = share.first + turn * together + side;
-    if (share.gone) return false;
-    if (side >= together || at.group >= share.end) return true;
-    at.groups = share.groups;
-    at.lanes = share.sides & 0xffff;
-    at.lane = threadIdx.x - side * at.lanes;
-    at.memory = memory + side * share.memory;
-    at.barrier = GROUPS + side;
-    // The group before it had the same scratch memory.
-    if (turn > 0) scratch_barrier(at);
-    dispatch(share.entry, at, job);
+    if (!place_in(share, spot.turn, memory, at)) return;
+    go_to(desk, spot.job, spot.turn + 1);
+    Kernels::run(share.entry, at, job);
   }
 }
+
+struct InPlace {
+  static __forceinline__ void run(u32 entry, Place at, const Job& job) {
+    switch (entry) {
+#define RESIDENT(index, name) \
+  case index: name##_in_place(at, job.buffers, job.params); break;
+      WOOTZ_IN_PLACE
+#undef RESIDENT
+    }
+  }
+};
+struct Called {
+  static __forceinline__ void run(u32 entry, Place at, const Job& job) {
+    switch (entry) {
+#define RESIDENT(index, name) \
+  case index: name(at, job.buffers, job.params); break;
+      WOOTZ_CALLED
+#undef RESIDENT
+    }
+  }
+};
+// A call saves registers, and who makes it keeps what it needs on the stack. So those kernels have a
+// loop of their own, which alone pays for that.
+__noinline__ void run_called(const Desk& desk, u8* memory) { run<Called>(desk, memory); }
 
 // Block `block` of `blocks` has its share of so many groups, neighbours to the same block, so that
 // work of one shape finds in it what it left there. One lane of the clerk.
@@ -554,10 +590,17 @@ inline void manage(Clerk clerk) {
 }
 
 inline void work(const Desk& desk, u8* memory) {
-  for (u32 place = 0;; place ^= 1) {
-    barrier(HANDED + place, CREW);
-    if (!run(desk.jobs[place], memory)) break;
-    arrive(RETURNED + place, CREW);
+  for (u32 next = 0;; next = find_spot(desk).job ^ 1) {
+    go_to(desk, next, 0);
+    barrier(HANDED + next, CREW);
+    Share share = share_of(desk.jobs[next]);
+    if (share.gone) break;
+    if (share.entry < WOOTZ_FIRST_CALLED) {
+      run<InPlace>(desk, memory);
+    } else {
+      run_called(desk, memory);
+    }
+    arrive(RETURNED + find_spot(desk).job, CREW);
   }
 }
 

@@ -251,6 +251,7 @@ fn text(resident: &Resident) -> String {
         ("SLOTS", SLOTS),
         ("WORKERS", lanes.into()),
         ("SCRATCH", scratch),
+        ("FIRST_CALLED", resident.in_place),
     ] {
         let _ = writeln!(text, "#define WOOTZ_{name} {value}");
     }
