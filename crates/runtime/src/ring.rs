@@ -348,6 +348,13 @@ pub fn has_come(says: u64, epoch: u32) -> bool {
     says >> EPOCH_SHIFT >= epoch.into()
 }
 
+/// Whether instance `epoch` of an executor has left for good, by what its ring `says`. The next one
+/// may be long there, in another seat.
+pub fn has_left(says: u64, epoch: u32) -> bool {
+    let (of, epoch) = (says >> EPOCH_SHIFT, epoch.into());
+    of > epoch || (of == epoch && says & GONE != 0)
+}
+
 /// What the executor says, looked up after a publication: it has left before it, and must be
 /// started, or it sees what was published.
 pub fn look_after(say: &AtomicU64) -> u64 {
@@ -475,5 +482,7 @@ mod tests {
         assert_eq!(presence.tired(says(1, TIRED)), None);
         presence.start();
         assert!(!presence.is_away(says(1, GONE)));
+        assert!(!has_left(0, 1) && !has_left(says(1, LEAVING), 1) && has_left(says(1, GONE), 1));
+        assert!(has_left(says(2, 0), 1) && !has_left(says(1, GONE), 2));
     }
 }

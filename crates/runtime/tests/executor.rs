@@ -141,6 +141,29 @@ fn one_that_stands_still_is_an_error_and_no_hang() {
     assert!(said.contains("cuda:0 stands still: stream 0"), "{said}");
 }
 
+/// A seat is free when its instance has left, also when the next of the same ring sits elsewhere.
+#[test]
+fn seats_that_rings_change_are_free_again() {
+    let settings = [
+        ("WOOTZ_SUBMIT", "ring"),
+        ("DRIVER_SAYS", "executor=1"),
+        // One before the executor is there, and one behind which the second stream has memory.
+        ("DRIVER_FAILS", "cuLaunchKernel:small_add=701+2"),
+    ];
+    with("seats_that_rings_change_are_free_again", &settings, || {
+        let mut streams = [stream(), stream()];
+        wait_for_the_executor(&streams[0]);
+        for _ in 0..40 {
+            for stream in &streams {
+                add(stream).unwrap().wait().unwrap();
+            }
+            // They leave after one, and the first to come back takes the first seat.
+            thread::sleep(Duration::from_millis(8));
+            streams.reverse();
+        }
+    });
+}
+
 /// Work in a ring whose stream is dropped, and one whose thread panics, is done all the same; who comes
 /// next to that ring finds it in order.
 #[test]

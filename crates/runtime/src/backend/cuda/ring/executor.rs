@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     module::Source,
     resident::{Residence, Resident, Submission},
-    ring::{EPOCH_SHIFT, GONE, Measures, SLOT, SLOTS},
+    ring::{self, Measures, SLOT, SLOTS},
 };
 use cudarc::driver::sys::{CUdeviceptr, CUfunc_st, CUstream_st};
 use rustc_hash::FxHashMap;
@@ -470,6 +470,5 @@ fn has_left(gpu: &Gpu, held: u64) -> bool {
     let Some(lane) = gpu.lane(index as usize) else {
         return false;
     };
-    let says = lane.say.read();
-    says & GONE != 0 && says >> EPOCH_SHIFT == held & u64::from(u32::MAX)
+    ring::has_left(lane.say.read(), held as u32)
 }
