@@ -3,30 +3,23 @@
 
 use wootz::{DType, Device, Element, Result, Tensor, ops};
 
-/// Pairs of all of `values`, as two tensors and as pairs.
-fn pairs<T: Element>(values: &[T]) -> Result<(Tensor, Tensor, Vec<(T, T)>)> {
-    let pairs = values
-        .iter()
-        .flat_map(|&a| values.iter().map(move |&b| (a, b)));
-    let pairs: Vec<(T, T)> = pairs.collect();
-    let (a, b): (Vec<T>, Vec<T>) = pairs.iter().copied().unzip();
-    let device = Device::cpu();
-    let tensor = |x: &[T]| Tensor::from_slice(x, &[x.len()], device);
-    Ok((tensor(&a)?, tensor(&b)?, pairs))
+fn tensor<T: Element>(values: &[T]) -> Result<Tensor> {
+    Tensor::from_slice(values, &[values.len()], Device::cpu())
 }
 
 macro_rules! divides {
     ($name:ident, $type:ty, $values:expr) => {
         #[test]
         fn $name() -> Result<()> {
-            let (a, b, pairs) = pairs::<$type>(&$values)?;
-            let (quotients, rests) = (
-                ops::div(&a, &b)?.to_vec::<$type>()?,
-                ops::rem(&a, &b)?.to_vec::<$type>()?,
-            );
-            for ((a, b), (quotient, rest)) in
-                pairs.into_iter().zip(quotients.into_iter().zip(rests))
-            {
+            let values = $values;
+            let pairs = values
+                .iter()
+                .flat_map(|&a| values.iter().map(move |&b| (a, b)));
+            let (a, b): (Vec<$type>, Vec<$type>) = pairs.unzip();
+            let (x, y) = (tensor(&a)?, tensor(&b)?);
+            let quotients = ops::div(&x, &y)?.to_vec::<$type>()?;
+            let rests = ops::rem(&x, &y)?.to_vec::<$type>()?;
+            for (((a, b), quotient), rest) in a.into_iter().zip(b).zip(quotients).zip(rests) {
                 let expected = match b {
                     0 => (0, 0),
                     _ => (a.wrapping_div(b), a.wrapping_rem(b)),
