@@ -47,11 +47,11 @@ pub fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.ldexp(s.add(s.splat(1.0), m), n)
 }
 
-/// 532.6 times `2^x` for an `x` below 118 with this fraction, but for three units in the last place
+/// 532.6 times `2^x` for an `x` below 118, but for three units in the last place
 /// of it; 0 of −∞.
 #[inline(always)]
-pub fn in_proportion_to_exp2<S: Simd>(s: S, x: S::F32, fraction: S::F32) -> S::F32 {
-    s.scale(monic(s, fraction, EXP2), x)
+pub fn in_proportion_to_exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    s.scale(monic(s, s.fraction(x), EXP2), x)
 }
 
 /// `e^x − 1`, exact to its last bits near zero.

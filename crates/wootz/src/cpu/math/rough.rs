@@ -13,10 +13,30 @@ const POWER: [f32; 4] = [0.999_925_2, 0.695_833_56, 0.226_067_17, 0.078_024_514]
 /// In proportion to `2^x` on 0..1, but for 7.5e-5 of it; `x³` is to be added.
 const MONIC_POWER: [f32; 3] = [12.815_525, 8.918_138, 2.897_386];
 
-/// `e^(z²/2)·Φ(−z)`, with the normal distribution's Φ, on 0..14.6: a quotient of two polynomials
-/// whose terms are all positive, so that nothing cancels. Off by 2.5e-5 of it.
-const TAIL: [f32; 3] = [0.500_012_6, 0.279_130_13, 0.062_889_18];
-const TAIL_BELOW: [f32; 4] = [1.0, 1.356_921, 0.704_610_76, 0.157_472_04];
+/// `log2 Φ(−z)`, with the normal distribution's Φ, on 0..15 as square polynomials, lowest power first:
+/// one for each quarter of a power of two of `z + 1`, by what its bits are from the exponent's last
+/// two on, which are 0 from 2 on. Off by so little that Φ is by 1.4e-4 of it.
+#[rustfmt::skip] // Quarters of 2..4, 4..8, 8..16 and 1..2.
+const TAIL: [[f32; 16]; 3] = [
+    [
+        -1.056_064_8, -1.123_049_1, -1.208_388_9, -1.304_930_2,
+        -1.453_911_8, -1.660_858_4, -1.857_067_1, -2.038_505_8,
+        -2.275_245, -2.558_241_6, -2.799_255, -3.008_051,
+        -1.000_024, -1.002_156_9, -1.009_443_5, -1.023_401_3,
+    ],
+    [
+        -1.003_256, -0.913_352_85, -0.827_567_46, -0.750_013_5,
+        -0.652_983_6, -0.548_552_45, -0.469_551_1, -0.408_775_03,
+        -0.342_366_2, -0.278_862_83, -0.234_748_38, -0.202_469_47,
+        -1.149_362_1, -1.132_458_4, -1.103_284, -1.065_989,
+    ],
+    [
+        -0.596_804_9, -0.627_040_1, -0.648_626_2, -0.664_214_3,
+        -0.680_027_66, -0.693_218_95, -0.701_177_66, -0.706_270_04,
+        -0.710_930_5, -0.714_496_5, -0.716_516_5, -0.717_764_6,
+        -0.478_101_25, -0.512_301_3, -0.541_656_9, -0.566_627_56,
+    ],
+];
 
 /// Where a denominator would leave the range of `f32`, it is kept smaller by this.
 const SMALL: f32 = f32::from_bits((127 - 64) << 23);
@@ -84,8 +104,8 @@ impl<S: Simd> Power<S> {
 
 /// 12.8 times `2^x` for an `x` below 124.
 #[inline(always)]
-pub fn in_proportion_to_exp2<S: Simd>(s: S, x: S::F32, fraction: S::F32) -> S::F32 {
-    s.scale(monic(s, fraction, MONIC_POWER), x)
+pub fn in_proportion_to_exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    s.scale(monic(s, s.fraction(x), MONIC_POWER), x)
 }
 
 /// The parts of functions whose second part is a power of two.
@@ -148,32 +168,28 @@ powers! {
 pub struct Gelu;
 
 impl Parts for Gelu {
-    /// The operand, and the power of its square, times its size.
+    /// The operand, and a power that makes its size the tail.
     type First<S: Simd> = (S::F32, Power<S>);
-    /// The operand, that with the dividend of the tail, and the divisor.
-    type Second<S: Simd> = (S::F32, Power<S>, S::F32);
+    /// As before.
+    type Second<S: Simd> = (S::F32, Power<S>);
 
     #[inline(always)]
     fn first<S: Simd>(s: S, x: S::F32) -> Self::First<S> {
-        let size = s.min_size(x, s.splat(16.0));
-        let square = s.mul(s.mul(size, s.splat(-0.5 * LOG2_E)), size);
-        (x, Power::new(s, size, square))
+        let size = s.min_size(x, s.splat(14.9));
+        let place = s.shr(s.bits(s.add(size, s.splat(1.0))), 21);
+        let [c, b, a] = &TAIL;
+        let (a, b, c) = (s.entry(a, place), s.entry(b, place), s.entry(c, place));
+        let exponent = s.fma(s.fma(a, size, b), size, c);
+        (x, Power::new(s, size, exponent))
     }
 
     #[inline(always)]
-    fn second<S: Simd>(s: S, (x, power): Self::First<S>) -> Self::Second<S> {
-        let size = power.factor;
-        let divisor = horner(s, size, TAIL_BELOW);
-        let dividend = s.mul(size, horner(s, size, TAIL));
-        let power = power.raised(s);
-        let fraction = s.mul(power.fraction, dividend);
-        (x, Power { fraction, ..power }, divisor)
+    fn second<S: Simd>(s: S, (x, tail): Self::First<S>) -> Self::Second<S> {
+        (x, tail.raised(s))
     }
 
     #[inline(always)]
-    fn third<S: Simd>(s: S, (x, power, divisor): Self::Second<S>) -> S::F32 {
-        let fraction = s.mul(power.fraction, s.about_recip(divisor));
-        let tail = Power { fraction, ..power }.value(s);
-        s.sub(s.max(s.splat(-0.0), x), tail)
+    fn third<S: Simd>(s: S, (x, tail): Self::Second<S>) -> S::F32 {
+        s.fnma(tail.factor, tail.value(s), s.max(s.splat(-0.0), x))
     }
 }

@@ -148,14 +148,14 @@ unary! {
     relu <= 0.0, |x: f64| if x < 0.0 { 0.0 } else { x };
 }
 
-/// As `unary`, of the functions of `math::rough`; beside the largest mantissa an ulp is only half
-/// as much of the number.
+/// As `unary`, of the functions of `math::rough` and every bf16; beside the largest mantissa an ulp
+/// is only half as much of the number.
 macro_rules! rough {
     ($($name:ident $f:ident, $want:expr;)*) => {mod rough {$(
         #[test]
         fn $name() {
             use super::*;
-            let x: Vec<f32> = samples().collect();
+            let x: Vec<f32> = (0..=u16::MAX).map(|bits| half::bf16::from_bits(bits).to_f32()).collect();
             check(&x, &x, || apply!(rough::$f::whole, &x, &x), |x, _| $want(x), 2.0 * math::rough::ULPS);
         }
     )*}};

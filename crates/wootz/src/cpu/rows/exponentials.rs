@@ -267,7 +267,7 @@ impl<T: Float> Turn<'_, T> {
             },
         );
         let mut next = match all {
-            0 => (two.splat(0.0), two.splat(0.0)),
+            0 => two.splat(0.0),
             _ => begun(0),
         };
         for i in (0..all).step_by(2 * lanes) {
@@ -314,26 +314,23 @@ impl<T: Float> Turn<'_, T> {
     }
 }
 
-/// The first part of a power, which another vector's second part need not wait for: the exponent
-/// and its fraction.
+/// The first part of a power, which another vector's second part need not wait for: the exponent.
 #[inline(always)]
-fn begin<S: Simd, const NEAR: bool>(s: S, x: S::F32, max: f32) -> (S::F32, S::F32) {
-    if !NEAR {
-        let depth = s.sub(x, s.splat(max));
-        return (depth, depth);
+fn begin<S: Simd, const NEAR: bool>(s: S, x: S::F32, max: f32) -> S::F32 {
+    match NEAR {
+        // Powers of two: one rounding on the way to the exponent, and one factor for all of the row
+        // from the rounding here, which the sum has too.
+        true => s.fma(x, s.splat(LOG2_E), s.splat(-LOG2_E * max)),
+        false => s.sub(x, s.splat(max)),
     }
-    // Powers of two: one rounding on the way to the exponent, and one factor for all of the row
-    // from the rounding here, which the sum has too.
-    let exponent = s.fma(x, s.splat(LOG2_E), s.splat(-LOG2_E * max));
-    (exponent, s.fraction(exponent))
 }
 
 #[inline(always)]
-fn end<S: Simd, T: Float, const NEAR: bool>(s: S, (exponent, part): (S::F32, S::F32)) -> S::F32 {
+fn end<S: Simd, T: Float, const NEAR: bool>(s: S, exponent: S::F32) -> S::F32 {
     match (NEAR, T::COARSE) {
         (false, _) => exp(s, exponent),
-        (_, true) => rough::in_proportion_to_exp2(s, exponent, part),
-        (_, false) => in_proportion_to_exp2(s, exponent, part),
+        (_, true) => rough::in_proportion_to_exp2(s, exponent),
+        (_, false) => in_proportion_to_exp2(s, exponent),
     }
 }
 

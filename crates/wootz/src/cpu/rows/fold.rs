@@ -195,6 +195,7 @@ fn fold_and_map_to<
 #[cfg_attr(unoptimized, inline(never))]
 #[cfg_attr(not(unoptimized), inline(always))]
 pub(crate) fn map_parts<S: Simd, T: Float, P: Parts>(s: S, x: &[T], out: &mut [T], bypass: bool) {
+    let s = s.ties_away();
     let n = x.len().min(out.len());
     let parts = n / S::LANES;
     let (x, out) = (&x[..n], &mut out[..n]);

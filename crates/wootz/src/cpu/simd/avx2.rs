@@ -210,6 +210,11 @@ impl Simd for Avx2 {
 
         fn to_i32(a: __m256) -> __m256i = _mm256_cvttps_epi32(a);
         fn to_f32(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
+        fn entry(table: &[f32; 16], i: __m256i) -> __m256 = {
+            let low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr()), i);
+            let high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr().add(8)), i);
+            _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(i)))
+        };
         fn bits(a: __m256) -> __m256i = _mm256_castps_si256(a);
         fn from_bits(a: __m256i) -> __m256 = _mm256_castsi256_ps(a);
 

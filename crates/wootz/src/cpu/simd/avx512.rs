@@ -9,6 +9,8 @@ const LANES: usize = 16;
 const FLOOR: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
 const CEIL: i32 = _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC;
 const TRUNC: i32 = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
+/// The even ones of 32 words.
+const EVEN: __mmask32 = 0x5555_5555;
 /// The class of denormals.
 const DENORMAL: i32 = 0x20;
 /// The operand of the smaller size, without its sign.
@@ -18,8 +20,18 @@ const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 /// The token of [`Level::Avx512`](super::Level::Avx512).
 #[derive(Clone, Copy, Debug)]
 pub struct Avx512 {
-    /// Whether the machine rounds to bf16 by itself.
-    bf16: bool,
+    bf16: Bf16,
+}
+
+/// How floats are rounded to bf16.
+#[derive(Clone, Copy, Debug)]
+enum Bf16 {
+    /// To nearest even, by integer arithmetic.
+    Integers,
+    /// To nearest even, by the machine's instruction.
+    Machine,
+    /// To nearest, and ties away from zero.
+    TiesAway,
 }
 
 /// Runs `job` compiled for this level.
@@ -30,7 +42,10 @@ pub struct Avx512 {
     enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"
 )]
 pub unsafe fn enter<J: Job>(job: J) -> J::Output {
-    let bf16 = is_x86_feature_detected!("avx512bf16");
+    let bf16 = match is_x86_feature_detected!("avx512bf16") {
+        true => Bf16::Machine,
+        false => Bf16::Integers,
+    };
     job.run(Avx512 { bf16 })
 }
 
@@ -102,15 +117,23 @@ unsafe fn convert_pair_bf16(a: __m512, b: __m512) -> __m512i {
     out
 }
 
-/// Rounds each lane to bf16, to nearest even. Always inlined, as the kernels' inner loops need.
+/// Rounds each lane to bf16 in its upper half, ties away from zero; below that half stays something.
+/// A NaN of an operation or of a bf16 stays one, as its last digits are zeros.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn ties_away(a: __m512) -> __m512i {
+    _mm512_add_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(0x8000))
+}
+
+/// Rounds each lane to bf16. Always inlined, as the kernels' inner loops need.
 #[inline(always)]
 fn narrow_bf16(token: Avx512, a: __m512) -> __m256i {
     // SAFETY: the token proves the level, and says whether there is the instruction.
     unsafe {
-        if token.bf16 && _mm512_fpclass_ps_mask::<DENORMAL>(a) == 0 {
-            convert_bf16(a)
-        } else {
-            round_bf16(a)
+        match token.bf16 {
+            Bf16::TiesAway => _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(ties_away(a))),
+            Bf16::Machine if _mm512_fpclass_ps_mask::<DENORMAL>(a) == 0 => convert_bf16(a),
+            _ => round_bf16(a),
         }
     }
 }
@@ -120,12 +143,15 @@ fn narrow_bf16(token: Avx512, a: __m512) -> __m256i {
 fn narrow_pair_bf16(token: Avx512, a: __m512, b: __m512) -> __m512i {
     // SAFETY: as in `narrow_bf16`.
     unsafe {
+        if matches!(token.bf16, Bf16::TiesAway) {
+            let even = _mm512_srli_epi32::<16>(ties_away(a));
+            return _mm512_mask_blend_epi16(EVEN, ties_away(b), even);
+        }
         let denormal =
             _mm512_fpclass_ps_mask::<DENORMAL>(a) | _mm512_fpclass_ps_mask::<DENORMAL>(b);
-        if token.bf16 && denormal == 0 {
-            zip_words(convert_pair_bf16(a, b))
-        } else {
-            round_pair_bf16(a, b)
+        match token.bf16 {
+            Bf16::Machine if denormal == 0 => zip_words(convert_pair_bf16(a, b)),
+            _ => round_pair_bf16(a, b),
         }
     }
 }
@@ -227,6 +253,8 @@ impl Simd for Avx512 {
         fn fraction(a: __m512) -> __m512 = _mm512_reduce_ps::<FLOOR>(a);
         fn scale(a: __m512, n: __m512) -> __m512 = _mm512_scalef_ps(a, n);
         fn about_recip(a: __m512) -> __m512 = _mm512_rcp14_ps(a);
+        fn entry(table: &[f32; 16], i: __m512i) -> __m512 =
+            _mm512_permutexvar_ps(i, _mm512_loadu_ps(table.as_ptr()));
         fn bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
         fn from_bits(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
 
@@ -264,8 +292,12 @@ impl Simd for Avx512 {
         store_first(dst: f32, a: __m512) = |p, n| _mm512_mask_storeu_ps(p, first(n), a);
         store_first_f16(dst: f16, a: __m512) =
             |p, n| _mm256_mask_storeu_epi16(p.cast(), first(n), _mm512_cvtps_ph::<NEAREST>(a));
-        store_first_bf16(dst: bf16, a: __m512) =
-            |p, n| _mm256_mask_storeu_epi16(p.cast(), first(n), round_bf16(a));
+    }
+
+    #[inline(always)]
+    fn ties_away(self) -> Self {
+        let bf16 = Bf16::TiesAway;
+        Avx512 { bf16 }
     }
 
     #[inline(always)]
@@ -273,6 +305,12 @@ impl Simd for Avx512 {
         let p = dst[..LANES].as_mut_ptr();
         // SAFETY: the token proves the features, the slice above LANES writable elements.
         unsafe { _mm256_storeu_si256(p.cast(), narrow_bf16(self, a)) }
+    }
+    #[inline(always)]
+    fn store_first_bf16(self, dst: &mut [bf16], a: __m512) {
+        let (p, n) = (dst.as_mut_ptr(), dst.len());
+        // SAFETY: the token proves the features; the first `n` lanes are the slice's.
+        unsafe { _mm256_mask_storeu_epi16(p.cast(), first(n), narrow_bf16(self, a)) }
     }
     #[inline(always)]
     fn bypass_bf16(self, dst: &mut [bf16], a: __m512) {

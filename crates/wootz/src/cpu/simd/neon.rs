@@ -166,6 +166,13 @@ impl Simd for Neon {
 
         fn to_i32(a: float32x4_t) -> int32x4_t = vcvtq_s32_f32(a);
         fn to_f32(a: int32x4_t) -> float32x4_t = vcvtq_f32_s32(a);
+        fn entry(table: &[f32; 16], i: int32x4_t) -> float32x4_t = {
+            let table = vld1q_u8_x4(table.as_ptr().cast());
+            let i = vandq_s32(i, vdupq_n_s32(15));
+            // Each lane's four bytes.
+            let bytes = vmlaq_n_s32(vdupq_n_s32(0x0302_0100), i, 0x0404_0404);
+            vreinterpretq_f32_u8(vqtbl4q_u8(table, vreinterpretq_u8_s32(bytes)))
+        };
         fn bits(a: float32x4_t) -> int32x4_t = vreinterpretq_s32_f32(a);
         fn from_bits(a: int32x4_t) -> float32x4_t = vreinterpretq_f32_s32(a);
 

@@ -113,6 +113,7 @@ impl Simd for Portable {
 
         fn to_i32(a: f32) -> i32 = a as i32;
         fn to_f32(a: i32) -> f32 = a as f32;
+        fn entry(table: &[f32; 16], i: i32) -> f32 = table[i as usize % 16];
         fn bits(a: f32) -> i32 = a.to_bits() as i32;
         fn from_bits(a: i32) -> f32 = f32::from_bits(a as u32);
         fn load_i32(src: &[i32]) -> i32 = src[0];

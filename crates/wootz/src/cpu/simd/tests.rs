@@ -251,6 +251,69 @@ fn pairs_keep_their_elements() {
     every_level(|| dispatch(Run));
 }
 
+/// Where ties may go either way, all else is rounded as ever, whole vectors and parts alike.
+#[test]
+fn ties_alone_are_rounded_away() {
+    struct Run;
+    impl Job for Run {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let (one, two) = (s.ties_away(), Twice(s).ties_away());
+            for start in (0..u32::MAX - 64 * 997).step_by(64 * 997) {
+                // A NaN has no low digits here.
+                let digits = if f32::from_bits(start).is_nan() {
+                    0xffff_0000
+                } else {
+                    u32::MAX
+                };
+                let x: [f32; 64] =
+                    std::array::from_fn(|i| f32::from_bits((start + i as u32 * 997) & digits));
+                let [mut a, mut b, mut c] = [[bf16::ZERO; 64]; 3];
+                one.store_bf16(&mut a, one.load(&x));
+                one.store_first_bf16(&mut b[..S::LANES], one.load(&x));
+                let pair = std::array::from_fn::<_, 64, _>(|i| bf16::from_f32(x[i]));
+                two.store_bf16(&mut c, two.load_bf16(&pair));
+                for i in 0..S::LANES {
+                    let even = bf16::from_f32(x[i]);
+                    let tie = x[i].to_bits() & 0xffff == 0x8000;
+                    let near = even.to_bits() | u16::from(tie);
+                    for got in [a[i], b[i]] {
+                        let (got, want) = (got.to_bits() | u16::from(tie), near);
+                        let nan = bf16::from_bits(got).is_nan() && even.is_nan();
+                        assert!(nan || got == want, "{:e}: {got:x} is not {want:x}", x[i]);
+                    }
+                    assert!(same(c[i].to_f32(), pair[i].to_f32()), "{:e}", x[i]);
+                }
+            }
+        }
+    }
+    every_level(|| dispatch(Run));
+}
+
+#[test]
+fn entries_are_those_of_the_low_four_bits() {
+    struct Run;
+    impl Job for Run {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let table: [f32; 16] = std::array::from_fn(|i| (i * i) as f32 - 7.5);
+            for start in -40..40 {
+                let mut got = [0.0; 64];
+                s.store(
+                    &mut got,
+                    s.entry(&table, s.add_i32(s.iota(), s.splat_i32(start))),
+                );
+                for (i, got) in got[..S::LANES].iter().enumerate() {
+                    assert_eq!(*got, table[(start + i as i32).rem_euclid(16) as usize]);
+                }
+            }
+        }
+    }
+    every_level(|| dispatch(Run));
+}
+
 #[test]
 fn lanes_combine_by_halves() {
     struct Run;

@@ -117,6 +117,15 @@ impl<S: Simd> Simd for Twice<S> {
         about_recip(a: F32) -> F32;
     }
 
+    #[inline(always)]
+    fn ties_away(self) -> Self {
+        Twice(self.0.ties_away())
+    }
+    #[inline(always)]
+    fn entry(self, table: &[f32; 16], i: Self::I32) -> Self::F32 {
+        (self.0.entry(table, i.0), self.0.entry(table, i.1))
+    }
+
     memory! {
         f32: load_first store_first;
         f16: load_first_f16 store_first_f16;

@@ -201,6 +201,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
         self.div(self.splat(1.0), a)
     }
 
+    /// The table's element whose number is in the lane's low four bits.
+    fn entry(self, table: &[f32; 16], i: Self::I32) -> Self::F32;
+
     /// Loads a vector.
     fn load(self, src: &[f32]) -> Self::F32;
     /// Loads the lanes that `src` has; the others hold `fill`.
@@ -230,6 +233,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Rounds to nearest even and stores the lanes that `dst` has room for.
     fn store_first_bf16(self, dst: &mut [bf16], a: Self::F32);
 
+    /// The same level; where it is cheaper, it rounds ties to bf16 away from zero, and takes for
+    /// granted that a NaN's last digits are zeros, as those of one that comes from bf16 are.
+    #[inline(always)]
+    fn ties_away(self) -> Self {
+        self
+    }
     /// As [`Simd::store`], around the caches where the instruction set can and the place is aligned
     /// to a vector; before other threads may read, call `bypass_done`.
     #[inline(always)]

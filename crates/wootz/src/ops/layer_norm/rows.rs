@@ -57,6 +57,7 @@ impl<T: Float, const RMS: bool> Job for Normalize<'_, T, RMS> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
+        let s = s.ties_away();
         if self.pass.in_stages() {
             self.in_stages(s);
         } else {

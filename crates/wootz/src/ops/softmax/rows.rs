@@ -56,7 +56,7 @@ impl<T: Float> Job for Kept<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let bypass = self.pass.bypass;
+        let (s, bypass) = (s.ties_away(), self.pass.bypass);
         if self.pass.in_stages() {
             self.in_stages(s);
         } else {
