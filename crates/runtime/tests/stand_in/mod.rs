@@ -66,6 +66,8 @@ pub fn with(test: &str, settings: Settings<'_>, body: fn()) -> String {
         .envs(settings.iter().copied())
         .output()
         .unwrap();
+    let run = String::from_utf8_lossy(&output.stdout);
+    assert!(run.contains("running 1 test"), "no test is named {test}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{settings:?}: {output:?}\n{said}");
     said
