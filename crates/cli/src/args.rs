@@ -229,20 +229,27 @@ pub struct Scale {
     pub plot: Option<PathBuf>,
 }
 
-/// Measures own kernels against the vendor's, and keeps which is faster where.
+/// Measures own kernels in several tiles, and the vendor's, and keeps which is faster where.
 ///
-/// Matrix products of many shapes run both ways, in turns. The library then takes the faster way
+/// Matrix products of many shapes run every way, in turns. The library then takes the fastest way
 /// of the nearest shape, unless WOOTZ_PATH says otherwise. What was measured is kept at once:
 /// an interrupted run goes on where it ended, and several may run at a time.
 #[derive(Debug, Args)]
 #[command(after_long_help = with_exit_codes("Examples:
   wootz tune --dry-run
   wootz tune --device cuda:0
+  wootz tune --dtype bf16 --shape 512x3072x768
   wootz tune --show"))]
 pub struct Tune {
     /// Device to measure on, as `wootz info` names it
     #[arg(long, value_name = "DEVICE", default_value = "best")]
     pub device: String,
+    /// Element types to measure [default: those that the device has products of]
+    #[arg(long, value_name = "TYPE,…", value_delimiter = ',', value_parser = one_of("element type", float_names()))]
+    pub dtype: Vec<&'static str>,
+    /// Measure the product m×n×k, or batch×m×n×k, instead of those of models' layers
+    #[arg(long, value_name = "SHAPE", value_parser = shape)]
+    pub shape: Option<Shape>,
     /// Only say what would be measured
     #[arg(long)]
     pub dry_run: bool,
@@ -291,6 +298,10 @@ pub struct Worker {
 
 pub fn op_names() -> Vec<&'static str> {
     table::rows().map(|row| row.name).collect()
+}
+
+fn float_names() -> Vec<&'static str> {
+    DType::FLOATS.iter().map(|dtype| dtype.name()).collect()
 }
 
 fn dtype_names() -> Vec<&'static str> {

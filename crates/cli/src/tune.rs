@@ -1,11 +1,14 @@
-//! `wootz tune`: own kernels against the vendor's on this machine, kept for the library to go by.
+//! `wootz tune`: own kernels in several tiles, and the vendor's, on this machine; what is fastest is
+//! kept for the library to go by.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use wootz::kernels::Tiling;
 use wootz::path::{self, Path};
-use wootz::tuning::{self, Class, Entry, Table as Tuning};
+use wootz::runtime::Family;
+use wootz::tuning::{self, Class, Entry, Faster, Table as Tuning};
 use wootz::{DType, Device, Stream, Tensor, ops, vendor};
 
-use crate::args::Tune;
+use crate::args::{Shape, Tune};
 use crate::bench::timing::{self, Probe};
 use crate::failure::Failure;
 use crate::output::{Align, Table, print_line, three_digits};
@@ -30,8 +33,13 @@ const BATCHES: &[Product] = &[
     [64, 256, 256, 256],
     [256, 64, 64, 64],
 ];
-/// On the CPU one of these takes seconds: what is larger is left out.
+/// On the CPU one of these takes seconds, and so does a far smaller one on a device that only emulates
+/// a GPU: what is larger is left out.
 const CPU_FLOPS: usize = 1 << 31;
+const EMULATED_FLOPS: usize = 1 << 22;
+/// How much faster than the library's own pick a tile must be to be kept: sizes near the measured one
+/// go by it too.
+const WORTH: f64 = 0.96;
 
 /// One kind of product to measure.
 struct Case {
@@ -53,16 +61,19 @@ pub fn run(args: &Tune) -> Result<(), Failure> {
     if args.show {
         return show(device);
     }
-    let library = vendor::library(device).map_err(|why| {
+    let library = vendor::library(device);
+    if let (Err(why), true) = (&library, device == Device::cpu()) {
         let device = device.name();
-        Failure::Input(format!("nothing to measure against on {device}: {why}"))
-    })?;
+        let message = format!("nothing to measure against on {device}: {why}");
+        return Err(Failure::Input(message));
+    }
+    let library = library.ok();
     let known = Tuning::read(device).unwrap_or_else(|why| {
         eprintln!("wootz: the table is made anew: {why}");
         None
     });
     let known = known.filter(|table| table.vendor == library && !args.again);
-    let mut cases = cases(device);
+    let mut cases = cases(device, args)?;
     let all = cases.len();
     cases.retain(|case| {
         known
@@ -71,7 +82,8 @@ pub fn run(args: &Tune) -> Result<(), Failure> {
     });
     let measured = all - cases.len();
     print_line(&format!(
-        "own kernels against {library} on {}",
+        "own kernels{} on {}",
+        against(library.as_deref()),
         devices::describe(device)
     ))?;
     print_line(&format!(
@@ -87,15 +99,20 @@ pub fn run(args: &Tune) -> Result<(), Failure> {
     }
     for case in &cases {
         progress.set_message(name(case));
-        let entry = measure(device, case)?;
+        let entry = measure(device, case, library.is_some())?;
         // Kept one by one: what ends this program early loses one measurement.
-        let mut table = Tuning::new(device, &library);
+        let mut table = Tuning::new(device, library.as_deref());
         table.put(entry);
         table.merge(device).map_err(Failure::Input)?;
         progress.inc(1);
     }
     progress.finish_and_clear();
     show(device)
+}
+
+/// ` against cuBLASLt 13.1`, where there is something to be against.
+fn against(library: Option<&str>) -> String {
+    library.map_or_else(String::new, |library| format!(" against {library}"))
 }
 
 /// `bf16 16×4096×4096`
@@ -110,13 +127,45 @@ fn name(case: &Case) -> String {
     format!("{} {batch}{m}×{n}×{k}{turned}", case.dtype)
 }
 
-fn cases(device: Device) -> Vec<Case> {
-    let cpu = device == Device::cpu();
-    let dtypes = if cpu {
-        &[DType::F32][..]
-    } else {
-        DType::FLOATS
+/// The products to measure: those that were asked for, or what models are made of.
+fn cases(device: Device, args: &Tune) -> Result<Vec<Case>, Failure> {
+    let family = device.caps().family;
+    let dtypes = match family {
+        Family::Cpu => &[DType::F32][..],
+        _ => DType::FLOATS,
     };
+    let asked = |dtype: &&DType| args.dtype.is_empty() || args.dtype.contains(&dtype.name());
+    let dtypes = dtypes.iter().filter(asked);
+    let products = match &args.shape {
+        Some(shape) => {
+            let product = product(shape)?;
+            vec![(product, true), (product, false)]
+        }
+        None => usual(family),
+    };
+    let of_dtype = |&dtype: &DType| {
+        products.iter().map(move |&(product, turned)| Case {
+            dtype,
+            product,
+            turned,
+        })
+    };
+    Ok(dtypes.flat_map(of_dtype).collect())
+}
+
+/// The product of a shape: `m×n×k`, after the size of a batch if there is one.
+fn product(shape: &Shape) -> Result<Product, Failure> {
+    let product = match *shape.0.as_slice() {
+        [m, n, k] => Some([1, m, n, k]),
+        [batch, m, n, k] => Some([batch, m, n, k]),
+        _ => None,
+    };
+    let whole = product.filter(|sizes| !sizes.contains(&0));
+    whole.ok_or_else(|| Failure::Input(format!("{shape} is no product m×n×k, of a batch or not")))
+}
+
+/// Those of models' layers that a device computes in a moment.
+fn usual(family: Family) -> Vec<(Product, bool)> {
     let mut products: Vec<(Product, bool)> = vec![];
     for &m in ROWS {
         for &[n, k] in WEIGHTS {
@@ -128,20 +177,22 @@ fn cases(device: Device) -> Vec<Case> {
             .iter()
             .flat_map(|&product| [true, false].map(|turned| (product, turned))),
     );
-    let fits = |product: &Product| !cpu || 2 * product.iter().product::<usize>() <= CPU_FLOPS;
-    products.retain(|(product, _)| fits(product));
-    let of_dtype = |&dtype: &DType| {
-        products.iter().map(move |&(product, turned)| Case {
-            dtype,
-            product,
-            turned,
-        })
+    let most = match family {
+        Family::Cpu => CPU_FLOPS,
+        Family::Emulated => EMULATED_FLOPS,
+        _ => usize::MAX,
     };
-    dtypes.iter().flat_map(of_dtype).collect()
+    products.retain(|(product, _)| 2 * product.iter().product::<usize>() <= most);
+    products
 }
 
-fn measure(device: Device, case: &Case) -> Result<Entry, Failure> {
+fn measure(device: Device, case: &Case, vendor: bool) -> Result<Entry, Failure> {
     let [batch, m, n, k] = case.product;
+    let turned = [false, case.turned];
+    let tilings = match device.caps().family {
+        Family::Cpu => vec![],
+        _ => Tiling::candidates(device.caps(), case.dtype, turned, [m, n, k], batch),
+    };
     let stream = Stream::new(device)?;
     stream.enter(|| {
         let matrices = |rows: usize, columns: usize| match batch {
@@ -153,19 +204,34 @@ fn measure(device: Device, case: &Case) -> Result<Entry, Failure> {
             true => inputs::tensor(case.dtype, &matrices(n, k), device)?.transpose(-1, -2)?,
             false => inputs::tensor(case.dtype, &matrices(k, n), device)?,
         };
-        let multiply = |path| {
-            let (a, b): (&Tensor, &Tensor) = (&a, &b);
-            Probe::new(Box::new(move || {
-                path::with(path, || ops::matmul(a, b).map(Some))
-            }))
+        let (a, b): (&Tensor, &Tensor) = (&a, &b);
+        let multiply = |path, tiling| {
+            let multiply = move || path::with(path, || ops::matmul(a, b).map(Some));
+            Probe::new(Box::new(move || tuning::with(tiling, multiply)))
         };
-        let mut probes = [multiply(Path::Own), multiply(Path::Vendor)];
+        // First as the library picks by itself.
+        let mut probes = vec![multiply(Path::Own, None)];
+        probes.extend(
+            tilings
+                .iter()
+                .map(|&tiling| multiply(Path::Own, Some(tiling))),
+        );
+        if vendor {
+            probes.push(multiply(Path::Vendor, None));
+        }
         timing::interleave(&mut probes)?;
-        let [own_us, vendor_us] = [0, 1].map(|i| probes[i].seconds() * 1e6);
+        let us: Vec<f64> = probes.iter().map(|probe| probe.seconds() * 1e6).collect();
+        let named = tilings.iter().zip(&us[1..]);
+        let fastest = named.min_by(|left, right| left.1.total_cmp(right.1));
+        let faster = fastest.filter(|&(_, &tile_us)| tile_us < us[0] * WORTH);
         Ok(Entry {
             class: case.class(),
-            own_us,
-            vendor_us,
+            own_us: us[0],
+            tile: faster.map(|(tiling, &us)| Faster {
+                name: tiling.to_string(),
+                us,
+            }),
+            vendor_us: vendor.then(|| us[us.len() - 1]),
         })
     })
 }
@@ -184,11 +250,8 @@ fn show(device: Device) -> Result<(), Failure> {
         .map_err(Failure::Input)?
         .ok_or_else(nothing)?;
     if let Some(file) = tuning::file_of(device) {
-        print_line(&format!(
-            "{}: own kernels against {}\n",
-            file.display(),
-            table.vendor
-        ))?;
+        let against = against(table.vendor.as_deref());
+        print_line(&format!("{}: own kernels{against}\n", file.display()))?;
     }
     let (left, right) = (Align::Left, Align::Right);
     let mut rows = Table::new(&[
@@ -197,6 +260,7 @@ fn show(device: Device) -> Result<(), Failure> {
         ("batch", right),
         ("", left),
         ("own µs", right),
+        ("µs in a better tile", left),
         ("vendor µs", right),
         ("vendor/own", right),
         ("auto takes", left),
@@ -214,14 +278,18 @@ fn show(device: Device) -> Result<(), Failure> {
             [true, false] => "a turned",
             [true, true] => "both turned",
         };
+        let ratio = entry.vendor_us.map(|us| us / entry.fastest_us());
         rows.row(vec![
             dtype.name().to_owned(),
             format!("2^{m}×2^{n}×2^{k}"),
             format!("2^{batch}"),
             turned.to_owned(),
             three_digits(entry.own_us),
-            three_digits(entry.vendor_us),
-            format!("{:.2}", entry.vendor_us / entry.own_us),
+            entry.tile.as_ref().map_or_else(String::new, |tile| {
+                format!("{}, {}", three_digits(tile.us), tile.name)
+            }),
+            entry.vendor_us.map_or_else(String::new, three_digits),
+            ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
             entry.way().to_string(),
         ]);
     }

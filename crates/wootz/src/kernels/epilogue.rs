@@ -22,6 +22,15 @@ pub(crate) struct Epilogue<'a> {
 }
 
 impl<'a> Epilogue<'a> {
+    /// Sums as they are.
+    #[cfg(test)]
+    pub(super) const NONE: Epilogue<'static> = Epilogue {
+        alpha: 1.0,
+        bias: None,
+        activation: Activation::None,
+        added: None,
+    };
+
     /// Whether nothing becomes of sums but their bias.
     pub(crate) fn is_plain(&self) -> bool {
         self.alpha == 1.0 && self.activation == Activation::None && self.added.is_none()

@@ -19,7 +19,7 @@ pub struct Thin {
 }
 
 /// Most rows.
-const ROWS: u64 = 16 * HIGH as u64;
+pub(super) const ROWS: usize = 16 * HIGH;
 const HIGH: usize = 2;
 /// Weights that Hopper's copy engine brings faster, once it is under way.
 const MANY_WEIGHTS: u64 = 1 << 22;
@@ -67,19 +67,25 @@ impl Thin {
     }
 }
 
+/// Whether a device has these kernels for a type: where lanes would have to pass their packs round, tiles
+/// are faster.
+pub(super) fn takes(caps: &Caps, dtype: DType) -> bool {
+    dtype != DType::F32 && matches!(caps.family, Family::Cuda | Family::Emulated)
+}
+
 /// The plan of `a · b (+ bias)`, taken as `matmul::Product::new` takes it; none where there are more
-/// rows, or other layouts, than this kernel is for.
+/// rows, or other layouts, than this kernel is for. Where it was measured as the fastest it is taken for
+/// more.
 pub(crate) fn plan<'a>(
     caps: &Caps,
     (a, a_layout): (&'a Tensor, &Layout),
     (b, b_layout): (&'a Tensor, &Layout),
     bias: Option<&'a Tensor>,
+    measured: bool,
     out: &'a Tensor,
 ) -> Option<Plan<'a>> {
     let dtype = out.dtype();
-    // Where lanes would have to pass their packs round, tiles are faster.
-    let multiplies_packs = matches!(caps.family, Family::Cuda | Family::Emulated);
-    if dtype == DType::F32 || !multiplies_packs {
+    if !takes(caps, dtype) {
         return None;
     }
     let left = Operand::of(a, a_layout, 1)?;
@@ -89,7 +95,7 @@ pub(crate) fn plan<'a>(
     let one = left.batch[0] == 1 && right.batch[0] == 1;
     let along = left.inner && right.inner && k.is_multiple_of(PACK);
     let for_engine = caps.level == HOPPER && n * k > MANY_WEIGHTS;
-    if m > ROWS || !one || !along || for_engine {
+    if m > ROWS as u64 || !one || !along || for_engine && !measured {
         return None;
     }
     let params = ThinParams {
@@ -108,7 +114,7 @@ pub(crate) fn plan<'a>(
         .find(|&blocks| groups(blocks) >= cores);
     let blocks = wide.unwrap_or(1);
     // More rows are worth it as long as all groups run at once.
-    if m > 16 && groups(blocks) > cores {
+    if m > 16 && groups(blocks) > cores && !measured {
         return None;
     }
     let bias = bias.unwrap_or(b);
@@ -120,12 +126,16 @@ pub(crate) fn plan<'a>(
         high,
     });
     let lanes = LANES[usize::from(k > LONG)];
+    let scratch = lanes as usize / 32 * blocks * high * SUMS;
+    if scratch > caps.scratch {
+        return None;
+    }
     let mut plan = launch(id, groups_of(groups(blocks) as usize), &params)
         .read(a.buffer(), a.byte_offset())
         .read(b.buffer(), b.byte_offset())
         .read(bias.buffer(), bias.byte_offset())
         .write(out.buffer(), out.byte_offset())
-        .scratch(lanes as usize / 32 * blocks * high * SUMS)
+        .scratch(scratch)
         .cost(values * dtype.size() as u64, 2 * m * n * k);
     plan.grid.lanes = lanes;
     Some(plan)

@@ -7,12 +7,13 @@ use crate::{
     Activation, DType, Error, Layout, MAX_RANK, Result, Shape, Tensor,
     case::{Cases, Expected},
     cpu::{gemm, simd::Level},
-    kernels,
+    kernels::{self, Kind},
     packed::Found,
     path::{self, Path},
     precision::{self, Precision},
     reference::{self, Array},
     table::{Bench, Benches, Row},
+    tuning::{self, Class},
     vendor,
 };
 use wootz_runtime::{Access, Body, Buffer, Call, Grid, Kernel, NativeFn, Plan, Stream};
@@ -303,6 +304,7 @@ impl Product<'_> {
         op: &'static str,
         stream: &Stream,
         epilogue: &kernels::Epilogue<'_>,
+        tuned: Option<Kind>,
         out: &Tensor,
     ) -> Result<bool> {
         let ((a, left), (b, right)) = (self.a, self.b);
@@ -322,12 +324,18 @@ impl Product<'_> {
         let bias = epilogue.bias.filter(|_| plain);
         let mut turned = [None, None];
         let [turned_a, turned_b] = &mut turned;
-        let thin = kernels::thin::plan(caps, (a, &left), (b, &right), bias, &bare);
+        let thin = |tuned| kernels::thin::plan(caps, (a, &left), (b, &right), bias, tuned, &bare);
+        let (thin, tile) = match tuned {
+            Some(Kind::Portable(_)) => return Ok(false),
+            Some(Kind::Sm90(tile)) => (None, Some(tile)),
+            Some(Kind::Thin) => (thin(true), None),
+            None => (thin(false), None),
+        };
         let ((a, left), (b, right)) = match dtype {
             DType::F32 => (along(a, left, 1, turned_a)?, along(b, right, 0, turned_b)?),
             _ => ((a, left), (b, right)),
         };
-        let engine = || kernels::sm90::plan(caps, (a, &left), (b, &right), bias, &bare);
+        let engine = || kernels::sm90::plan(caps, (a, &left), (b, &right), bias, tile, &bare);
         let Some(plan) = thin.or_else(|| hopper.then(engine).flatten()) else {
             return Ok(false);
         };
@@ -353,12 +361,17 @@ impl Product<'_> {
         epilogue: &kernels::Epilogue<'_>,
         out: &Tensor,
     ) -> Result<()> {
-        if self.run_special(op, stream, epilogue, out)? {
+        let tuned = tuning::tiling(stream.device(), || self.class(out));
+        if self.run_special(op, stream, epilogue, tuned, out)? {
             return Ok(());
         }
+        let split = match tuned {
+            Some(Kind::Portable(split)) => Some(split),
+            _ => None,
+        };
         let ((a, left), (b, right)) = (&self.a, &self.b);
         let caps = stream.device().caps();
-        let product = kernels::Product::new(caps, (a, left), (b, right), epilogue, out);
+        let product = kernels::Product::new(caps, (a, left), (b, right), epilogue, split, out);
         if !product.is_countable() {
             let dims = out.dims().into();
             return Err(Error::TooLarge { op, dims });
@@ -377,6 +390,23 @@ impl Product<'_> {
             let sums = (&sums, 0, DType::F32);
             submit(stream, &kernels::finish(epilogue, sums, a, parts, out))
         }
+    }
+
+    /// What its measurement is found under, unless it may lose bits: what was measured loses none.
+    fn class(&self, out: &Tensor) -> Option<Class> {
+        let ((a, left), (_, right)) = (&self.a, &self.b);
+        let dtype = a.dtype();
+        if dtype == DType::F32 && precision::current() != Precision::Full {
+            return None;
+        }
+        let turned = |layout: &Layout| {
+            let (dims, strides) = (layout.dims(), layout.strides());
+            dims[dims.len() - 1] > 1 && strides[dims.len() - 1] != 1
+        };
+        let [batch, m, n] = self.matrices(out).map(|size| size as u64);
+        let k = left.dims()[left.rank() - 1] as u64;
+        let turned = [turned(left), turned(right)];
+        Some(Class::new(dtype, turned, [m, n, k], batch))
     }
 
     /// Lets a vendor's library compute the product, where that is the way to take.

@@ -181,8 +181,8 @@ fn choose(device: Device, wanted: Path, product: &Product<'_>) -> Choice {
     };
     let why = match ways.map(|ways| ways.get(&shape.class())) {
         Some(None) => return own("its like was not measured"),
-        Some(Some(Path::Vendor)) => "measured as faster",
-        Some(Some(_)) => return own("measured as faster"),
+        Some(Some(known)) if known.way == Path::Vendor => "measured as faster",
+        Some(Some(known)) => return Choice::Own(known.why()),
         None => "asked for",
     };
     let there = Vendor::of(device).and_then(|vendor| (vendor.missing)().map_or(Ok(vendor), Err));

@@ -6,11 +6,11 @@ mod tests;
 mod tile;
 
 pub(crate) use product::Product;
+pub(super) use tile::{Extent, Family, Split};
 pub use tile::{Means, Tile};
 
 use super::{Buffer, Form, Id, Instance, KernelParams, element, structs::MatmulParams};
 use crate::DType;
-use tile::Family;
 
 /// Which kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

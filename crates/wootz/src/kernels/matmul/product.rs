@@ -53,17 +53,18 @@ impl Way {
 
 impl<'a> Product<'a> {
     /// `a · b` and what becomes of it: layouts `[…, m, k]` and `[…, k, n]` over one batch shape, and a
-    /// contiguous `out`, which is not empty.
+    /// contiguous `out`, which is not empty; split as one says who has measured it.
     pub(crate) fn new(
         caps: &Caps,
         left: (&'a Tensor, &Layout),
         right: (&'a Tensor, &Layout),
         epilogue: &'a Epilogue<'a>,
+        split: Option<Split>,
         out: &'a Tensor,
     ) -> Product<'a> {
         let extent = extent(left.1, right.1, out);
         let tiles = Family::of(caps).tiles(left.0.dtype());
-        let split = tiles.choose(extent, caps.cores);
+        let split = split.unwrap_or_else(|| tiles.choose(extent, caps.cores));
         Product::with(split, left, right, epilogue, out)
     }
 
@@ -206,5 +207,31 @@ fn extent(left: &Layout, right: &Layout, out: &Tensor) -> Extent {
         sizes,
         depth: left.dims()[rank + 1],
         batch: out.count() / (sizes[0] * sizes[1]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+
+    #[test]
+    fn a_plan_is_of_the_tile_that_was_measured() {
+        let x = Tensor::from_slice(&[0.0f32; 64 * 64], &[64, 64], Device::cpu()).unwrap();
+        let caps = x.device().caps();
+        let factor = (&x, x.layout());
+        let tiles = Family::of(caps).tiles(DType::F32);
+        let mut names = vec![];
+        for split in [None].into_iter().chain(tiles.all_splits().map(Some)) {
+            let product = Product::new(caps, factor, factor, &Epilogue::NONE, split, &x);
+            let name = product.plan(None).kernel.name;
+            if let Some(Split { tile, parts }) = split {
+                assert!(name.contains(&tile.suffix()), "{name}");
+                assert!(product.parts() <= parts, "{tile:?}");
+            }
+            names.push(name);
+        }
+        // What is picked by itself is one of them.
+        assert!(names[1..].contains(&names[0]));
     }
 }

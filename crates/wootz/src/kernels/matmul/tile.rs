@@ -73,7 +73,7 @@ const fn choice(tile: Tile, at_once: usize, [full, alone]: [usize; 2]) -> Choice
 
 /// Tiles for one kind of products.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tiles {
+pub(in crate::kernels) struct Tiles {
     /// Multiply-adds that a multiprocessor does in a cycle, with the best of them.
     speed: usize,
     choices: &'static [Choice],
@@ -81,7 +81,7 @@ pub(super) struct Tiles {
 
 /// The tiles of a family of devices.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(in crate::kernels) struct Family {
     /// How the levels of its devices begin.
     level: &'static str,
     /// For elements of half width,
@@ -172,21 +172,21 @@ const LANES: Tiles = Tiles {
 
 /// A product as its cost sees it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Extent {
+pub(in crate::kernels) struct Extent {
     /// Rows and columns.
-    pub(super) sizes: [usize; 2],
+    pub(in crate::kernels) sizes: [usize; 2],
     /// The inner size.
-    pub(super) depth: usize,
+    pub(in crate::kernels) depth: usize,
     /// Products.
-    pub(super) batch: usize,
+    pub(in crate::kernels) batch: usize,
 }
 
 /// How a product is shared out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Split {
-    pub(super) tile: Tile,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Split {
+    pub(in crate::kernels) tile: Tile,
     /// Parts that the inner size is cut into.
-    pub(super) parts: usize,
+    pub(in crate::kernels) parts: usize,
 }
 
 /// Parts at most: the sums of all of them pass through memory once more.
@@ -200,7 +200,7 @@ const SUMS: usize = 2;
 
 impl Family {
     /// That of a device.
-    pub(super) fn of(caps: &Caps) -> &'static Family {
+    pub(in crate::kernels) fn of(caps: &Caps) -> &'static Family {
         let found = FAMILIES
             .iter()
             .find(|family| caps.level.starts_with(family.level));
@@ -208,7 +208,7 @@ impl Family {
     }
 
     /// Its tiles for a type.
-    pub(super) fn tiles(&self, dtype: DType) -> Tiles {
+    pub(in crate::kernels) fn tiles(&self, dtype: DType) -> Tiles {
         match dtype {
             DType::F32 => self.full,
             _ => self.half,
@@ -230,23 +230,42 @@ impl Family {
 }
 
 impl Tiles {
-    /// The way that takes a product the fewest cycles, on so many multiprocessors.
-    pub(super) fn choose(self, extent: Extent, cores: usize) -> Split {
-        let splits = self.choices.iter().flat_map(|choice| {
-            let groups = choice.tile.count(extent.sizes).saturating_mul(extent.batch);
-            let most = (extent.depth / choice.tile.depth).clamp(1, MOST_PARTS);
+    /// Ways to share a product out on so many multiprocessors, and the cycles that each takes.
+    fn splits(self, extent: Extent, cores: usize) -> impl Iterator<Item = (usize, Split)> {
+        self.choices.iter().flat_map(move |choice| {
+            let tile = choice.tile;
+            let groups = tile.count(extent.sizes).saturating_mul(extent.batch);
+            let most = (extent.depth / tile.depth).clamp(1, MOST_PARTS);
             // Whole, or one round of all multiprocessors, with one group each or with all.
             let rounds = [cores, cores * choice.at_once].map(|room| (room / groups).clamp(1, most));
-            [1, rounds[0], rounds[1]].map(|parts| (choice, parts))
-        });
-        let cycles = |&(choice, parts): &(&Choice, usize)| {
-            choice.cycles(extent, parts, cores, self.speed) + join(extent, parts, cores)
-        };
-        let (choice, parts) = splits.min_by_key(cycles).expect("a family has tiles");
-        Split {
-            tile: choice.tile,
-            parts,
-        }
+            [1, rounds[0], rounds[1]].map(|parts| {
+                let cycles = choice.cycles(extent, parts, cores, self.speed);
+                (cycles + join(extent, parts, cores), Split { tile, parts })
+            })
+        })
+    }
+
+    /// The way that takes the fewest cycles.
+    pub(super) fn choose(self, extent: Extent, cores: usize) -> Split {
+        let splits = self.splits(extent, cores);
+        let least = splits.min_by_key(|&(cycles, _)| cycles);
+        least.expect("a family has tiles").1
+    }
+
+    /// Those few that take the fewest.
+    pub(in crate::kernels) fn few(self, extent: Extent, cores: usize, few: usize) -> Vec<Split> {
+        let mut splits: Vec<_> = self.splits(extent, cores).collect();
+        splits.sort_by_key(|&(cycles, _)| cycles);
+        let mut splits: Vec<Split> = splits.into_iter().map(|(_, split)| split).collect();
+        splits.dedup();
+        splits.truncate(few);
+        splits
+    }
+
+    /// Every way that there is.
+    pub(in crate::kernels) fn all_splits(self) -> impl Iterator<Item = Split> {
+        let tiles = self.choices.iter().map(|choice| choice.tile);
+        tiles.flat_map(|tile| (1..=MOST_PARTS).map(move |parts| Split { tile, parts }))
     }
 }
 
@@ -297,7 +316,7 @@ impl Tile {
     }
 
     /// `128x256x64_2x4s3`, and who multiplies where that is not said by the type.
-    pub(super) fn suffix(&self) -> String {
+    pub(in crate::kernels) fn suffix(&self) -> String {
         let Tile {
             means,
             rows,

@@ -15,10 +15,11 @@ pub(crate) use product::{plan, takes};
 pub use scaled::Sm90Scaled;
 pub(crate) use scaled::{BLOCK, Scales, scaled, takes_scaled};
 pub use tile::Sm90Tile;
+pub(super) use tile::tiles;
 
 use super::{Buffer, Form, Id, Instance, KernelParams, element, structs::Sm90MatmulParams};
 use crate::DType;
-use tile::{Share, tiles};
+use tile::Share;
 
 /// What such a device says it is.
 pub(super) const HOPPER: &str = "sm_90";

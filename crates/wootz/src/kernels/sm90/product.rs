@@ -17,17 +17,19 @@ pub(crate) fn takes(caps: &Caps, dtype: DType, precision: Precision) -> bool {
 }
 
 /// The plan of `a · b (+ bias)`, taken as `matmul::Product::new` takes it, on a device that has the
-/// kernels; none where they do not fit the layouts.
+/// kernels, in the tile that one says who has measured it; none where they do not fit the layouts.
 pub(crate) fn plan<'a>(
     caps: &Caps,
     (a, a_layout): (&'a Tensor, &Layout),
     (b, b_layout): (&'a Tensor, &Layout),
     bias: Option<&'a Tensor>,
+    tile: Option<Sm90Tile>,
     out: &'a Tensor,
 ) -> Option<Plan<'a>> {
     let dtype = out.dtype();
     let factors = Factors::of((a, a_layout), (b, b_layout))?;
-    let tile = Sm90Tile::choose(factors.extent, caps.cores as u64)?;
+    let tile = tile.filter(|tile| tile.fits(factors.extent));
+    let tile = tile.or_else(|| Sm90Tile::choose(factors.extent, caps.cores as u64))?;
     let mut cut = factors.cut(tile, dtype)?;
     cut.params.has_bias = bias.is_some().into();
     let id = Id::Sm90Matmul(Sm90Matmul {

@@ -67,7 +67,7 @@ pub(super) const TURNED: &[Sm90Tile] = &[
 ];
 
 /// All tiles.
-pub(super) fn tiles() -> impl Iterator<Item = Sm90Tile> {
+pub(in crate::kernels) fn tiles() -> impl Iterator<Item = Sm90Tile> {
     let timed = TILES.iter().map(|timed| timed.tile);
     timed.chain(TURNED.iter().copied())
 }
@@ -132,6 +132,29 @@ impl Sm90Tile {
         })
     }
 
+    /// A few of those that fit m×n×k of half width, of which one may be faster than what is chosen.
+    pub(in crate::kernels) fn few(
+        sizes: [u64; 3],
+        batch: u64,
+        inner: [bool; 2],
+        cores: u64,
+        few: usize,
+    ) -> Vec<Sm90Tile> {
+        let extent = Extent {
+            sizes,
+            batch,
+            inner,
+            depth: ROW_BYTES as u64 / 2,
+        };
+        let fitting = TILES.iter().filter(|timed| timed.tile.fits(extent));
+        let mut timed: Vec<&Timed> = fitting.collect();
+        timed.sort_by_key(|timed| timed.cost(extent, cores));
+        let straight = timed.into_iter().map(|timed| timed.tile).take(few);
+        let holds = |tile: &&Sm90Tile| sizes[0] <= tile.columns as u64 && tile.fits(extent);
+        let turned = TURNED.iter().filter(holds).take(few);
+        straight.chain(turned.copied()).collect()
+    }
+
     /// The tile for few rows: the narrowest, cut along the inner size while there are cores for it.
     fn turned(extent: Extent, cores: u64) -> Option<Sm90Tile> {
         let [m, n, _] = extent.sizes;
@@ -146,7 +169,7 @@ impl Sm90Tile {
     }
 
     /// Whether it takes the factors as they lie, and there is enough of the inner size to share.
-    fn fits(self, extent: Extent) -> bool {
+    pub(super) fn fits(self, extent: Extent) -> bool {
         let [_, _, k] = extent.sizes;
         let splits = self.share == Share::Right || k >= extent.depth * self.cluster as u64;
         self.takes(extent.inner, ROW_BYTES / extent.depth as usize) && splits
@@ -188,6 +211,16 @@ impl Sm90Tile {
             }
             _ => left && right,
         }
+    }
+
+    /// The same, and what groups share where that is not the right matrix: a name among all tiles.
+    pub(in crate::kernels) fn name(self) -> String {
+        let share = match self.share {
+            Share::Right => "",
+            Share::Inner => " inner",
+            Share::Turned => " turned",
+        };
+        self.suffix() + share
     }
 
     /// `128x256x2s4`, in the names of kernels.
