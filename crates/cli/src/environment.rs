@@ -21,7 +21,7 @@ pub const VARIABLES: &str = "\
 Environment:
   WOOTZ_THREADS    threads that share a large op on the CPU [default: every core; 1 to measure]
   WOOTZ_CPU        instruction set on the CPU: portable, neon, avx2, avx512 [default: the widest]
-  WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, graph, ring [default: graph]
+  WOOTZ_SUBMIT     how work travels to a CUDA device: auto, launch, graph, ring [default: auto]
   WOOTZ_PATIENCE   seconds that the ring may stand still before the device is lost; 0 for no end
                    [default: 60]
   WOOTZ_PATH       matrix products by: auto, own, vendor, portable (own, but for one machine's)

@@ -36,12 +36,11 @@ impl Resident {
 pub enum Submission {
     /// Small plans through the ring where it is welcome, and recorded graphs of such where that is
     /// quicker by [`COSTS`]; other graphs whole, and other plans by launches.
+    #[default]
     Auto,
     /// Each plan by a launch, those of a recorded graph too.
     Launch,
     /// Recorded graphs whole, other plans by launches.
-    /// The default until soaks of all ways at random have run for hours.
-    #[default]
     Graph,
     /// Small plans through the ring, also where `Auto` would keep off it.
     Ring,

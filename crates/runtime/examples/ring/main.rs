@@ -32,9 +32,6 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if std::env::var_os("WOOTZ_SUBMIT").is_none() {
-        device.set_submission(Submission::Auto);
-    }
     println!(
         "{device}: {}, {:?}",
         device.caps().product,
