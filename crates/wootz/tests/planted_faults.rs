@@ -26,27 +26,36 @@ fn run(name: &str) -> Result<Vec<f32>, String> {
 
 /// The same with so many bytes of the input and the output declared to be each group's own.
 fn run_with_parts(name: &str, parts: [usize; 2]) -> Result<Vec<f32>, String> {
-    let count = 2 * LANES;
-    let params = [u128::from(count)];
-    let x: Vec<f32> = (0..count).map(|i| i as f32).collect();
-    let mut y = vec![0.0; count as usize];
-    let bytes = 4 * count as usize;
+    let mut x: Vec<f32> = (0..2 * LANES).map(|i| i as f32).collect();
+    let mut y = vec![0.0; x.len()];
+    let [input, output] = [(&mut x, Access::Read), (&mut y, Access::Write)].map(bound);
+    let [mine, theirs] = parts;
     let bindings = [
         Bound {
-            start: x.as_ptr().cast_mut().cast(),
-            bytes,
-            offset: 0,
-            access: Access::Read,
-            part: parts[0],
+            part: mine,
+            ..input
         },
         Bound {
-            start: y.as_mut_ptr().cast(),
-            bytes,
-            offset: 0,
-            access: Access::Write,
-            part: parts[1],
+            part: theirs,
+            ..output
         },
     ];
+    launch(name, &bindings)?;
+    Ok(y)
+}
+
+fn bound((values, access): (&mut Vec<f32>, Access)) -> Bound {
+    Bound {
+        start: values.as_mut_ptr().cast(),
+        bytes: 4 * values.len(),
+        offset: 0,
+        access,
+        part: 0,
+    }
+}
+
+fn launch(name: &str, bindings: &[Bound; 2]) -> Result<(), String> {
+    let params = [u128::from(2 * LANES)];
     let launch = Launch {
         kernel: name,
         entry: library().entry(&format!("planted_{name}")).unwrap(),
@@ -54,13 +63,12 @@ fn run_with_parts(name: &str, parts: [usize; 2]) -> Result<Vec<f32>, String> {
         lanes: LANES,
         scratch: 4 * LANES as usize,
         params: bytemuck::cast_slice(&params),
-        bindings: &bindings,
+        bindings,
     };
     let mut machine = Machine::new().unwrap();
     // SAFETY: the kernels take these buffers and parameters, which live; the emulator stops the
     // planted ones before they touch anything else.
-    unsafe { machine.run(&launch) }.map_err(|fault| fault.to_string())?;
-    Ok(y)
+    unsafe { machine.run(&launch) }.map_err(|fault| fault.to_string())
 }
 
 /// Asserts that the fault planted in `name` is reported in these words.
@@ -145,6 +153,33 @@ fn reads_of_unwritten_memory_are_caught() {
         "reads_output_before_it_is_written",
         "group 0, lane 0 reads byte 0 of buffer 1, which nobody has written",
     );
+}
+
+/// Compilers may take what is bound for reading as constant, so a plan that works in place does not
+/// bind it so, even where each lane reads before it writes.
+#[test]
+fn writes_to_what_is_bound_for_reading_too_are_caught() {
+    let name = "works_element_by_element";
+    assert_eq!(run(name).unwrap()[3], 4.0);
+    let mut values = vec![1.0; 2 * LANES as usize];
+    let place = bound((&mut values, Access::Read));
+    for access in [Access::Write, Access::Update] {
+        let found = launch(name, &[place, Bound { access, ..place }]).unwrap_err();
+        let words = "group 0, lane 0 writes byte 0 of buffer 0, read before: it is bound for \
+                     reading too, which promises that nobody writes it";
+        assert_eq!(found, format!("kernel {name}, {words}"));
+    }
+    // Parts of one buffer are as good as two.
+    let half = LANES as usize * 4;
+    let mut values = vec![1.0; 4 * LANES as usize];
+    let place = bound((&mut values, Access::Read));
+    let behind = Bound {
+        access: Access::Write,
+        offset: 2 * half,
+        ..place
+    };
+    launch(name, &[place, behind]).unwrap();
+    assert_eq!(values[2 * LANES as usize], 2.0);
 }
 
 #[test]

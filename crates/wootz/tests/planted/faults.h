@@ -27,6 +27,11 @@ inline void writes_what_it_reads(Place at, device const f32* x, device f32*, con
   const_cast<device f32*>(x)[at.lane] = 1.0f;
 }
 
+inline void works_element_by_element(Place at, device const f32* x, device f32* y, constant Planted&) {
+  u32 i = at.group * at.lanes + at.lane;
+  y[i] = x[i] + 1.0f;
+}
+
 inline void overruns_scratch(Place at, device const f32*, device f32* y, constant Planted&) {
   scratch f32* shared = scratch_at<f32>(at, 0);
   shared[at.lane + 1] = 1.0f;
@@ -136,6 +141,7 @@ PLANT(sound)
 PLANT(reads_past_the_end)
 PLANT(writes_before_the_start)
 PLANT(writes_what_it_reads)
+PLANT(works_element_by_element)
 PLANT(overruns_scratch)
 PLANT(reads_unwritten_scratch)
 PLANT(keeps_scratch_between_groups)

@@ -51,6 +51,15 @@ pub enum What {
         /// Byte offset in it.
         offset: usize,
     },
+    /// A byte of a buffer that is read and written, though bound for reading too.
+    Promised {
+        /// `reads` or `writes`.
+        verb: &'static str,
+        /// Which memory.
+        memory: Memory,
+        /// Byte offset in it.
+        offset: usize,
+    },
     /// Two lanes, one of them writing, with no barrier between.
     Race {
         /// Which memory.
@@ -117,6 +126,11 @@ impl What {
     pub(super) fn from_shadow(memory: Memory, offset: usize, touch: Touch, wrong: Wrong) -> What {
         match wrong {
             Wrong::Unwritten => What::Unwritten { memory, offset },
+            Wrong::Promised => What::Promised {
+                verb: verb(touch),
+                memory,
+                offset,
+            },
             Wrong::Race {
                 other,
                 foreign,
@@ -179,6 +193,17 @@ impl fmt::Display for Fault {
                 write!(
                     f,
                     "reads byte {offset} of {memory}, which nobody has written"
+                )
+            }
+            What::Promised {
+                verb,
+                memory,
+                offset,
+            } => {
+                let other = if *verb == "reads" { "written" } else { "read" };
+                write!(
+                    f,
+                    "{verb} byte {offset} of {memory}, {other} before: it is bound for reading too, which promises that nobody writes it"
                 )
             }
             What::Race {

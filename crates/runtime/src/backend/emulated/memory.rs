@@ -2,7 +2,7 @@
 
 use super::{
     fault::{Memory, What, verb},
-    shadow::{Moment, Shadow, Touch},
+    shadow::{Moment, Shadow, Touch, Use},
 };
 use crate::plan::{Access, Binding, Plan};
 use smallvec::{SmallVec, smallvec};
@@ -73,43 +73,51 @@ struct Region {
 /// Where the parts of each of a region's bindings begin, and how long they are.
 type Parts = SmallVec<[(usize, usize); 2]>;
 
+/// Bindings whose memory overlaps.
+type Together = SmallVec<[usize; 2]>;
+
+/// What bindings of the same memory ask of its users; `None` if all of them only read.
+fn purpose(accesses: impl Iterator<Item = Access>) -> Option<Use> {
+    let accesses: SmallVec<[Access; 2]> = accesses.collect();
+    let all = |access| accesses.iter().all(|&one| one == access);
+    match accesses.contains(&Access::Read) {
+        true if all(Access::Read) => None,
+        true => Some(Use::Promised),
+        false if all(Access::Write) => Some(Use::Output),
+        false => Some(Use::Update),
+    }
+}
+
 impl Regions {
     /// The regions of a launch that begins with interval `start`.
     pub(super) fn new(bindings: &[Bound], params: &[u8], start: u32) -> Regions {
         let mut order: Vec<usize> = (0..bindings.len()).collect();
         order.sort_by_key(|&index| bindings[index].start.addr());
-        let mut merged: Vec<(Range<usize>, usize, Access, Parts)> = vec![];
+        let range = |index: usize| {
+            let Bound { start, bytes, .. } = bindings[index];
+            start.addr()..start.addr() + bytes
+        };
+        let mut merged: Vec<(Range<usize>, Together)> = vec![];
         for index in order {
-            let Bound {
-                start,
-                bytes,
-                access,
-                offset,
-                part,
-            } = bindings[index];
-            let range = start.addr()..start.addr() + bytes;
-            let part = (range.start + offset, part);
+            let range = range(index);
             match merged.last_mut() {
-                Some((last, _, together, parts)) if range.start < last.end => {
+                Some((last, together)) if range.start < last.end => {
                     last.end = last.end.max(range.end);
-                    if *together != access {
-                        *together = Access::Update;
-                    }
-                    parts.push(part);
+                    together.push(index);
                 }
-                _ => merged.push((range, index, access, smallvec![part])),
+                _ => merged.push((range, smallvec![index])),
             }
         }
-        let region = |(range, index, access, parts): (Range<usize>, usize, Access, Parts)| {
-            let output = access == Access::Write;
-            let shadow = access
-                .writes()
-                .then(|| Shadow::device(range.len(), start, output));
+        let region = |(range, together): (Range<usize>, Together)| {
+            let all = || together.iter().map(|&index| bindings[index]);
+            let purpose = purpose(all().map(|bound| bound.access));
             Region {
+                index: together[0],
+                shadow: purpose.map(|purpose| Shadow::device(range.len(), start, purpose)),
+                parts: all()
+                    .map(|bound| (bound.start.addr() + bound.offset, bound.part))
+                    .collect(),
                 range,
-                index,
-                shadow,
-                parts,
             }
         };
         let params = params.as_ptr().addr()..params.as_ptr().addr() + params.len();

@@ -55,6 +55,8 @@ impl Touch {
 pub(super) enum Wrong {
     /// Nobody has written the byte.
     Unwritten,
+    /// The byte is read and written, and some binding promises that nobody writes it.
+    Promised,
     /// It races with an access of this lane, of this group unless `foreign`.
     Race {
         other: u16,
@@ -87,16 +89,27 @@ const READ_IN_GROUP: u8 = 4;
 /// Other groups read.
 const READ_IN_GRID: u8 = 8;
 
+/// What is asked of those who use some memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Unwritten when a group starts.
+    Scratch,
+    /// Read only where this launch has written it.
+    Output,
+    /// Read and written.
+    Update,
+    /// Bound for reading and for writing. Compilers may take what is bound for reading as constant, so
+    /// no byte of it is both read and written.
+    Promised,
+}
+
 /// Shadow of a range of bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shadow {
     cells: Vec<Cell>,
     /// Intervals before this one belong to earlier launches.
     start: u32,
-    /// What memory holds when a group starts: scratch is unwritten, device memory is shared.
-    scratch: bool,
-    /// Whether device memory must be written in this launch before it is read.
-    output: bool,
+    purpose: Use,
 }
 
 impl Shadow {
@@ -105,19 +118,16 @@ impl Shadow {
         Shadow {
             cells: vec![Cell::default(); bytes],
             start: 0,
-            scratch: true,
-            output: false,
+            purpose: Use::Scratch,
         }
     }
 
-    /// Shadow of device memory that a launch writes, and reads (`output`) only where it has.
-    /// The launch begins with interval `start`, which is not 0.
-    pub(super) fn device(bytes: usize, start: u32, output: bool) -> Shadow {
+    /// Shadow of device memory that a launch writes. It begins with interval `start`, which is not 0.
+    pub(super) fn device(bytes: usize, start: u32, purpose: Use) -> Shadow {
         Shadow {
             cells: vec![Cell::default(); bytes],
             start,
-            scratch: false,
-            output,
+            purpose,
         }
     }
 
@@ -130,11 +140,20 @@ impl Shadow {
         now: Moment,
     ) -> Result<(), Wrong> {
         // An interval in which nothing counts as earlier: scratch forgets when a group starts.
-        let first = if self.scratch { now.group } else { self.start };
-        let (must_be_written, end) = (self.scratch || self.output, offset + bytes);
-        for cell in &mut self.cells[offset..end] {
-            if touch.reads() && must_be_written && cell.write.interval < first {
-                return Err(Wrong::Unwritten);
+        let first = match self.purpose {
+            Use::Scratch => now.group,
+            _ => self.start,
+        };
+        for cell in &mut self.cells[offset..offset + bytes] {
+            let (written, read) = (cell.write.interval >= first, cell.read.interval >= first);
+            match self.purpose {
+                Use::Scratch | Use::Output if touch.reads() && !written => {
+                    return Err(Wrong::Unwritten);
+                }
+                Use::Promised if touch.reads() && written || touch.writes() && read => {
+                    return Err(Wrong::Promised);
+                }
+                _ => {}
             }
             cell.check(touch, now, first)?;
             cell.record(touch, now, first);
@@ -246,7 +265,7 @@ mod tests {
 
     /// Two accesses by lanes of one group; whether the second is refused.
     fn pair(first: (Touch, Moment), second: (Touch, Moment)) -> bool {
-        let mut shadow = Shadow::device(4, 1, false);
+        let mut shadow = Shadow::device(4, 1, Use::Update);
         shadow.touch(0, 4, first.0, first.1).unwrap();
         shadow.touch(2, 2, second.0, second.1).is_err()
     }
@@ -282,17 +301,17 @@ mod tests {
     fn an_earlier_reader_is_not_forgotten() {
         use Touch::{Read, Write};
         // Lanes 0 and 1 read, then lane 1 writes: lane 0's read races.
-        let mut shadow = Shadow::device(1, 1, false);
+        let mut shadow = Shadow::device(1, 1, Use::Update);
         shadow.touch(0, 1, Read, at(1, 1, 0, 0)).unwrap();
         shadow.touch(0, 1, Read, at(1, 1, 0, 1)).unwrap();
         assert!(shadow.touch(0, 1, Write, at(1, 1, 0, 1)).is_err());
         // Simds 0 and 1 read; after a barrier in simd 1 its lane writes: simd 0's read races.
-        let mut shadow = Shadow::device(1, 1, false);
+        let mut shadow = Shadow::device(1, 1, Use::Update);
         shadow.touch(0, 1, Read, at(1, 1, 0, 0)).unwrap();
         shadow.touch(0, 1, Read, at(1, 1, 0, 32)).unwrap();
         assert!(shadow.touch(0, 1, Write, at(1, 1, 1, 33)).is_err());
         // Groups 1 and 2 read, then group 2 writes: group 1's read races.
-        let mut shadow = Shadow::device(1, 1, false);
+        let mut shadow = Shadow::device(1, 1, Use::Update);
         shadow.touch(0, 1, Read, at(1, 1, 0, 0)).unwrap();
         shadow.touch(0, 1, Read, at(2, 2, 0, 0)).unwrap();
         assert!(shadow.touch(0, 1, Write, at(2, 2, 0, 0)).is_err());
