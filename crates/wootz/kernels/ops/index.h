@@ -14,25 +14,27 @@ namespace wootz {
 template <typename T, typename I, u32 VEC, typename Index>
 inline void pick(Place at, device const T* x, device const I* index, device T* y,
                  device u32* refused, constant WalkParams& p) {
-  for (Index n = first_of_lane<Index>(at); n < Index(p.total); n += lane_stride<Index>(at)) {
-    Spot<3> spot = locate<3, VEC>(n, p);
-    i64 step = inner_stride(p, 1);
-    if (VEC > 1) {
+  // A lane asks for the elements of all its packs before it stores one.
+  i64 step = inner_stride(p, 1);
+  for (u64 first = first_flat(at); first < p.total; first += flat_stride(at)) {
+    Spot<3> spot[PACKS_AHEAD];
+    Pack<T, VEC> pack[PACKS_AHEAD];
+    bool there[PACKS_AHEAD];
+    UNROLL for (u32 j = 0; j < PACKS_AHEAD; ++j) {
+      u64 n = first + j * at.lanes;
+      there[j] = n < p.total;
+      spot[j] = locate<3, VEC>(Index(there[j] ? n : first), p);
       // One index for the whole pack.
-      i64 picked = i64(index[spot.offset[2]]);
-      if (u64(picked) >= u64(p.wholes[0])) {
-        refuse(refused, u64(n));
-        continue;
+      i64 picked = i64(index[spot[j].offset[2]]);
+      bool refuses = u64(picked) >= u64(p.wholes[0]);
+      if (refuses && there[j]) refuse(refused, n);
+      there[j] = there[j] && !refuses;
+      if (there[j]) {
+        pack[j] = fetch<VEC>(x + (spot[j].offset[1] + picked * p.wholes[1]), step, spot[j].count);
       }
-      Pack<T, VEC> pack = fetch<VEC>(x + (spot.offset[1] + picked * p.wholes[1]), step, spot.count);
-      put_pack(y + spot.offset[0], pack, spot.count);
-      continue;
     }
-    i64 picked = i64(index[spot.offset[2]]);
-    if (u64(picked) >= u64(p.wholes[0])) {
-      refuse(refused, u64(n));
-    } else {
-      y[spot.offset[0]] = x[spot.offset[1] + picked * p.wholes[1]];
+    UNROLL for (u32 j = 0; j < PACKS_AHEAD; ++j) {
+      if (there[j]) put_pack(y + spot[j].offset[0], pack[j], spot[j].count);
     }
   }
 }

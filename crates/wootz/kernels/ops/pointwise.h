@@ -108,14 +108,23 @@ template <typename Index> struct Walker {
       }
       return;
     }
-    for (Index i = first_of_lane<Index>(at); i < Index(p.total); i += lane_stride<Index>(at)) {
-      Spot<COUNT + 1> spot = locate<COUNT + 1, VEC>(i, p);
-      Pack<First, VEC> a = fetch<VEC>(x + spot.offset[1], inner_stride(p, 1), spot.count);
-      Pack<T, VEC> b, c;
-      if (COUNT > 1) b = fetch<VEC>(z + spot.offset[COUNT > 1 ? 2 : 0], inner_stride(p, 2), spot.count);
-      if (COUNT > 2) c = fetch<VEC>(w + spot.offset[COUNT > 2 ? 3 : 0], inner_stride(p, 3), spot.count);
-      Pack<Out, VEC> out = Body::of(a, b, c, p);
-      put_pack(y + spot.offset[0], out, spot.count);
+    for (u64 first = first_flat(at); first < p.total; first += flat_stride(at)) {
+      Spot<COUNT + 1> spot[PACKS_AHEAD];
+      Pack<First, VEC> a[PACKS_AHEAD];
+      Pack<T, VEC> b[PACKS_AHEAD], c[PACKS_AHEAD];
+      UNROLL for (u32 j = 0; j < PACKS_AHEAD; ++j) {
+        u64 i = first + j * at.lanes;
+        spot[j] = locate<COUNT + 1, VEC>(Index(i < p.total ? i : first), p);
+        a[j] = fetch<VEC>(x + spot[j].offset[1], inner_stride(p, 1), spot[j].count);
+        if (COUNT > 1) b[j] = fetch<VEC>(z + spot[j].offset[COUNT > 1 ? 2 : 0], inner_stride(p, 2), spot[j].count);
+        if (COUNT > 2) c[j] = fetch<VEC>(w + spot[j].offset[COUNT > 2 ? 3 : 0], inner_stride(p, 3), spot[j].count);
+      }
+      UNROLL for (u32 j = 0; j < PACKS_AHEAD; ++j) {
+        if (first + j * at.lanes < p.total) {
+          Pack<Out, VEC> out = Body::of(a[j], b[j], c[j], p);
+          put_pack(y + spot[j].offset[0], out, spot[j].count);
+        }
+      }
     }
   }
 };

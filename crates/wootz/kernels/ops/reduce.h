@@ -66,8 +66,8 @@ inline void reduce_row_parts(Place at, device const T* x, device typename Fold::
   }
 }
 
-// Lanes of a group that folds columns.
-enum : u32 { COLUMN_LANES = 128 };
+// Lanes of a group that folds columns, and rows that a lane fetches before it folds them.
+enum : u32 { COLUMN_LANES = 128, COLUMN_AHEAD = 8 };
 
 // A group takes neighbouring columns, VEC for each lane of a simd: each simd folds its share of the
 // rows, and for each of the VEC some simd joins what all have found. Gives the state of column
@@ -80,7 +80,7 @@ inline void fold_columns(Place at, device const T* column, bool inside, u64 from
                          thread typename Fold::State* found, constant ReduceParams& p) {
   typedef typename Fold::State State;
   // As many rows ahead as make up for narrow packs.
-  enum : u32 { SIMDS = Column<VEC>::SIMDS, ROWS = VEC * sizeof(T) < 16 ? 2 * AHEAD : AHEAD };
+  enum : u32 { SIMDS = Column<VEC>::SIMDS, ROWS = VEC * sizeof(T) < 16 ? 2 * COLUMN_AHEAD : COLUMN_AHEAD };
   State state[VEC];
   UNROLL for (u32 i = 0; i < VEC; ++i) state[i] = Fold::none();
   u64 k = from + simd_index(at);

@@ -9,7 +9,8 @@
 
 namespace wootz {
 
-enum : u32 { LANES_OF_TRANSPOSE = 128 };
+// Lanes of a group that moves elements, and of one that moves blocks.
+enum : u32 { LANES_OF_ELEMENTS = 128, LANES_OF_BLOCKS = 256 };
 
 // The tile of x and y that a group has in turn.
 struct Turned {
@@ -33,7 +34,7 @@ template <u32 HIGH, u32 WIDE> inline u64 turned_tiles(constant WalkParams& p) {
 
 // Element by element. Scratch: 32 x 33 elements, where the 1 spreads columns over the banks.
 template <typename T> inline void transpose(Place at, device const T* x, device T* y, constant WalkParams& p) {
-  enum : u32 { TILE = 32, HIGH = LANES_OF_TRANSPOSE / TILE, EACH = TILE / HIGH };
+  enum : u32 { TILE = 32, HIGH = LANES_OF_ELEMENTS / TILE, EACH = TILE / HIGH };
   scratch T* tile = scratch_at<T>(at, 0);
   u64 rows = u64(p.wholes[0]), columns = u64(p.wholes[1]);
   u32 along = at.lane % TILE, first = at.lane / TILE;
@@ -65,7 +66,7 @@ template <typename T> inline void transpose(Place at, device const T* x, device 
 // the turned tile, whose packs of a row change places by its number, which spreads them over the banks.
 template <typename T, u32 VEC>
 inline void transpose_blocks(Place at, device const T* x, device T* y, constant WalkParams& p) {
-  enum : u32 { HIGH = 8, WIDE = LANES_OF_TRANSPOSE / HIGH, ROWS = HIGH * VEC, COLUMNS = WIDE * VEC };
+  enum : u32 { HIGH = 16, WIDE = LANES_OF_BLOCKS / HIGH, ROWS = HIGH * VEC, COLUMNS = WIDE * VEC };
   scratch T* tile = scratch_at<T>(at, 0);
   u32 high = at.lane % HIGH, wide = at.lane / HIGH;
   u32 along = at.lane % WIDE, first = at.lane / WIDE;
@@ -86,8 +87,8 @@ inline void transpose_blocks(Place at, device const T* x, device T* y, constant 
     }
     scratch_barrier(at);
     device T* to = y + (turned.to + i64(turned.column + along * VEC));
-    UNROLL for (u32 j = 0; j < ROWS * WIDE / LANES_OF_TRANSPOSE; ++j) {
-      u32 r = first + j * (LANES_OF_TRANSPOSE / WIDE);
+    UNROLL for (u32 j = 0; j < ROWS * WIDE / LANES_OF_BLOCKS; ++j) {
+      u32 r = first + j * (LANES_OF_BLOCKS / WIDE);
       if (turned.row + r < u64(p.wholes[0]) && turned.column + along * VEC < u64(p.wholes[1])) {
         Pack<T, VEC> pack = get_packed<VEC>(tile + (r * COLUMNS + (along ^ r / VEC) * VEC));
         store(to + i64(turned.row + r) * p.wholes[3], pack);

@@ -3,7 +3,7 @@
 use super::{
     Buffer, Id, Instance, KernelParams, element, groups, launch,
     structs::WalkParams,
-    walk::{Operand, is_wide, walk},
+    walk::{Operand, PACKS_AHEAD, is_wide, walk},
     word,
 };
 use crate::{DType, Layout, Tensor};
@@ -171,7 +171,7 @@ pub(crate) fn pick<'a>(
         wide: is_wide(&params),
     });
     let bytes = 2 * out.count() * size + index.count() * index.dtype().size();
-    launch(id, groups(params.total), &params)
+    launch(id, groups(params.total.div_ceil(PACKS_AHEAD)), &params)
         .read(x.buffer(), x.byte_offset())
         .read(index.buffer(), index.byte_offset())
         .write(out.buffer(), out.byte_offset())

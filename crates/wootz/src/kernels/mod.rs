@@ -36,7 +36,7 @@ mod walk;
 mod way;
 
 pub use catalogue::modules;
-pub use columns::{ColumnWay, Columns};
+pub use columns::{ColumnWay, Columns, Kept};
 pub use epilogue::Finish;
 pub(crate) use epilogue::{Epilogue, finish};
 pub use fill::Arange;

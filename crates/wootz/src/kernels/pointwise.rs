@@ -3,7 +3,7 @@
 use super::{
     Buffer, Form, Id, Instance, KernelParams, element, groups_of, launch, pack,
     structs::WalkParams,
-    walk::{Operand, is_wide, walk},
+    walk::{Operand, PACKS_AHEAD, is_wide, walk},
     word,
 };
 use crate::{DType, Layout, Tensor};
@@ -37,10 +37,8 @@ pub enum Walk {
     Lines,
 }
 
-/// Lanes of a group, and packs that each takes at once of flat operands and lines, as `tile/walk.h`
-/// has it.
+/// Lanes of a group.
 const POINTWISE_LANES: u32 = 128;
-const PACKS_AHEAD: u32 = 2;
 /// Packs of a line that is long, and of operands that are many: fewer are walked as packs.
 const LONG: u64 = 192;
 const MANY: u64 = 1 << 16;
@@ -183,18 +181,17 @@ pub(crate) fn plan<'a, const N: usize>(
 
 /// How a walk of packs of `vector` elements is done, and by how many groups.
 fn walk_of(params: &WalkParams, vector: usize) -> (Walk, u64) {
-    let (lanes, ahead) = (u64::from(POINTWISE_LANES), u64::from(PACKS_AHEAD));
+    let together = u64::from(POINTWISE_LANES) * PACKS_AHEAD;
     let innermost = params.shape[params.rank as usize - 1];
     let long = params.packs >= LONG && innermost.is_multiple_of(vector as u64);
     let many = params.total >= MANY && !is_wide(params);
     if vector > 1 && params.flat == 0 && long && many {
         let lines = params.total / params.packs;
-        return (Walk::Lines, lines * params.packs.div_ceil(lanes * ahead));
+        return (Walk::Lines, lines * params.packs.div_ceil(together));
     }
-    let each = if params.flat == 0 { 1 } else { ahead };
     let walk = match is_wide(params) {
         true => Walk::ManyPacks,
         false => Walk::Packs,
     };
-    (walk, params.total.div_ceil(lanes * each))
+    (walk, params.total.div_ceil(together))
 }

@@ -75,6 +75,11 @@ impl Fold {
         }
     }
 
+    /// Whether its state is so small that a lane can fetch much and leave room for many lanes.
+    fn is_light(self) -> bool {
+        matches!(self.name, "FoldSum" | "FoldMean" | "FoldMax" | "FoldMin")
+    }
+
     /// The type that elements of `from` are folded in. Simds shuffle 32 and 64 bits, and sums of
     /// integers wrap, which signed ones of the dialect do not.
     fn wide(self, from: DType) -> &'static str {
@@ -95,6 +100,8 @@ const STATE: usize = 32;
 /// Units of work that keep a large device busy, and elements that make one of them worth it.
 const ENOUGH: usize = 512;
 const PART: usize = 1 << 12;
+/// Fewer units than these.
+const FEWEST: usize = 8;
 /// The same for columns, of which a group takes many beside each other.
 const COLUMN_PART: usize = 1 << 7;
 
@@ -160,7 +167,10 @@ impl Reduce {
                 Step::Columns(_) | Step::ColumnParts(_) => COLUMN_LANES,
                 _ => ROW_LANES,
             },
-            form: Form::Plain,
+            form: match step {
+                Step::Columns(_) | Step::ColumnParts(_) if fold.is_light() => Form::Dense,
+                _ => Form::Plain,
+            },
             params: ReduceParams::C,
             buffers: vec![input, output],
         }
@@ -192,8 +202,8 @@ impl Reduction {
             (outer, length / PART)
         };
         // Few and long folds are cut, into parts that start at multiples of a pack. Groups that fold
-        // columns are small: where they are cut at all, it is into twice as many.
-        let enough = match columns && units < ENOUGH {
+        // columns are small: the fewest are cut into twice as many.
+        let enough = match columns && units < FEWEST {
             true => 2 * ENOUGH,
             false => ENOUGH,
         };

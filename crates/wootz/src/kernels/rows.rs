@@ -94,7 +94,7 @@ pub(crate) fn softmax<'a>(
         let aligned = inner.is_multiple_of(pack(dtype)) && starts_aligned(&[x, out]);
         let way = ColumnWay::choose(dtype, [rows, length, inner], aligned, room);
         let id = Id::Columns(Columns { op, dtype, way });
-        launch(id, way.groups([rows, inner]), &params).scratch(way.scratch())
+        launch(id, way.groups([rows, inner]), &params).scratch(way.scratch(length))
     } else {
         let way = RowWay::choose(dtype, [rows, length], starts_aligned(&[x, out]), room);
         let id = Id::Rows(Rows { op, dtype, way });

@@ -16,8 +16,11 @@ pub struct Transpose {
     pub vector: usize,
 }
 
-/// Lanes of a group, as `ops/transpose.h` has it.
-const LANES: usize = 128;
+/// Lanes of a group that moves elements, and of one that moves blocks, as `ops/transpose.h` has it.
+const ELEMENT_LANES: u32 = 128;
+const LANES: usize = 256;
+/// Blocks of a tile along its rows.
+const HIGH: usize = 16;
 /// Rows and columns at least for tiles to be worth it.
 const LEAST: usize = 16;
 
@@ -33,7 +36,7 @@ impl Transpose {
         match vector {
             1 => ([32, 32], 32 * 33 * size),
             _ => (
-                [8 * vector, LANES / 8 * vector],
+                [HIGH * vector, LANES / HIGH * vector],
                 LANES * vector * vector * size,
             ),
         }
@@ -57,7 +60,10 @@ impl Transpose {
             } else {
                 Form::Dense
             },
-            lanes: LANES as u32,
+            lanes: match vector {
+                1 => ELEMENT_LANES,
+                _ => LANES as u32,
+            },
             ..Instance::new(
                 "ops/transpose.h",
                 format!("transpose_{t}_v{vector}"),

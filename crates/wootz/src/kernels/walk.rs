@@ -3,6 +3,9 @@
 use super::structs::WalkParams;
 use crate::{Layout, collapse};
 
+/// Packs that a lane takes at once, as `tile/walk.h` has it.
+pub(super) const PACKS_AHEAD: u64 = 2;
+
 /// Where one operand lies.
 pub(super) struct Operand {
     /// Its layout, broadcast to the shape that all have.

@@ -183,7 +183,9 @@ impl RowWay {
         };
         let ahead = RowWay { ahead: true, ..way };
         let several = rows > room.teams(members as usize, lanes);
-        if whole && several && ahead.scratch() <= room.scratch {
+        // Two groups on a multiprocessor need no help: one asks for memory while the other computes.
+        let alone = members > 1 || lanes > RowWay::MOST_LANES / 2;
+        if whole && alone && several && ahead.scratch() <= room.scratch {
             ahead
         } else {
             way
