@@ -1,10 +1,10 @@
-// Matrix products with few rows: y = a * x (+ bias), where the inner size's elements are
+// Matrix products with few rows: y = a * x and what becomes of it, where the inner size's elements are
 // neighbours in a and in x, as they are in weights. Such a product takes as long as reading x does.
 //
 // A group computes 8 BLOCKS columns. Its simds share out the inner size, 64 elements in turn, each
 // lane with packs straight from memory, and add up their sums in scratch in their order.
 
-#include "dialect/dialect.h"
+#include "tile/epilogue.h"
 
 namespace wootz {
 
@@ -19,7 +19,7 @@ inline Words pack_of(device const T* from, bool there) {
 // Up to 16 HIGH rows. Scratch: 128 BLOCKS HIGH f32 for each simd.
 template <typename T, u32 BLOCKS, u32 HIGH>
 inline void matmul_thin(Place at, device const T* a, device const T* x, device const T* bias,
-                        device T* y, constant ThinParams& p) {
+                        device const T* added, device T* y, constant ThinParams& p) {
   enum : u32 { VEC = 8, STEP = 64, SIDES = 2, COLUMNS = 8 * BLOCKS, SUMS = 128 * BLOCKS * HIGH };
   scratch f32* sums = scratch_at<f32>(at, 0);
   u32 row = simd_lane(at) / 4;
@@ -72,9 +72,11 @@ inline void matmul_thin(Place at, device const T* a, device const T* x, device c
     for (u32 i = at.lane; i < p.rows * COLUMNS; i += at.lanes) {
       u64 column = tile * COLUMNS + i % COLUMNS;
       if (column >= p.columns) continue;
-      f32 value = p.has_bias ? f32(bias[column]) : 0.0f;
+      u64 line = i / COLUMNS;
+      f32 value = p.plain && p.epilogue.has_bias ? f32(bias[column]) : 0.0f;
       for (u32 simd = 0; simd < simds(at); ++simd) value += sums[simd * SUMS + i];
-      y[i / COLUMNS * p.columns + column] = T(value);
+      if (!p.plain) value = finished(p.epilogue, value, bias, added, 0, line, column);
+      y[line * p.columns + column] = T(value);
     }
     scratch_barrier(at);
   }

@@ -114,6 +114,7 @@ inline void sm90_lora(Place at, device const T* x, device const T*, device const
   enum : u32 { RANKS = BN > 32 ? 8 : 4, SHARE = BN / SPLIT, SUMS = SHARE / 2 };
   static_assert(BM == 64, "one warpgroup multiplies");
   static_assert(BN * BM * 4 <= Slots<BM, BN, SLOTS>::OUT, "sums pass where slots were");
+  follow_closely();
   if (at.group < p.fronts) {
     for (u64 task = at.group; task < p.tasks; task += p.fronts) {
       lora_dots<T, I, RANKS>(at, x, a, index, t, marks, task, p.lora);

@@ -1,5 +1,5 @@
-// Matrix products on Hopper: y[b] = a[b] * x[b], of half-width elements with a bias, of f32 as tf32, or
-// of elements of one byte with scales.
+// Matrix products on Hopper: y[b] = a[b] * x[b], of half-width elements or of f32 as tf32, and what
+// becomes of it, or of elements of one byte with scales.
 //
 // A group computes BM x BN of one product after another. One lane, the feeder, has the copy engine
 // bring tiles of a and x, 128 bytes of the inner size deep, into a queue of SLOTS slots; BM / 64
@@ -14,14 +14,25 @@
 
 namespace wootz {
 
-// What a warpgroup's sums are: products and a bias.
-template <typename T> struct Biased : Even {
+// What a warpgroup's sums are: products, and what becomes of them.
+template <typename T> struct Finished : Even {
   device const T* bias;
+  device const T* added;
   template <u32 BM, u32 BN, u32 SLOTS, u32 CLUSTER, bool a_inner, bool x_inner>
   void sums(Place at, f32 (&c)[BN / 2], Slots<BM, BN, SLOTS> memory, thread Turn<SLOTS>& turn,
             u32 worker, u32 steps, Part part, constant Sm90MatmulParams& p) const {
     multiply<T, BM, BN, SLOTS, CLUSTER, a_inner, x_inner>(at, c, memory, turn, worker, steps);
-    if (p.has_bias) add_bias<BN>(at, c, part, bias, p);
+    if (p.plain && p.epilogue.has_bias) add_bias<BN>(at, c, part, bias, p);
+  }
+
+  template <u32 BN>
+  void write(Place at, const f32 (&c)[BN / 2], Part part, u32 out, device T* y,
+             constant Sm90MatmulParams& p) const {
+    if (p.plain) {
+      write_part<T, BN>(at, c, part, out, y, p);
+    } else {
+      finish_part<T, BN>(at, c, part, out, bias, added, y, p);
+    }
   }
 };
 
@@ -39,6 +50,7 @@ inline void parts_of(Place at, Of of, device Y* y, const TensorMap& a_map, const
   } else {
     cluster_barrier();
   }
+  follow_closely();
 
   u32 parts = of.count(p), steps = steps_of<T>(p.depth);
   u32 first = at.group / CLUSTER, stride = at.groups / CLUSTER, worker = uniform(at.lane / 128);
@@ -61,12 +73,7 @@ inline void parts_of(Place at, Of of, device Y* y, const TensorMap& a_map, const
       f32 c[BN / 2];
       of.template sums<BM, BN, SLOTS, CLUSTER, a_inner, x_inner>(at, c, memory, turn, worker, steps,
                                                                  part, p);
-      part = of.of_y(part);
-      if (p.packs) {
-        write_packs<Y, BN>(at, c, part, out, y, p);
-      } else {
-        write_each<Y, BN>(at, c, part, y, p);
-      }
+      of.template write<BN>(at, c, part, out, y, p);
     }
   }
   // Nobody leaves while another's boxes or arrivals may still come.
@@ -76,10 +83,11 @@ inline void parts_of(Place at, Of of, device Y* y, const TensorMap& a_map, const
 // `a_inner` and `x_inner`: the inner size's elements are neighbours in memory.
 template <typename T, u32 BM, u32 BN, u32 SLOTS, u32 CLUSTER, bool a_inner, bool x_inner>
 inline void sm90_matmul(Place at, device const T*, device const T*, device const T* bias,
-                        device T* y, const TensorMap& a_map, const TensorMap& x_map,
-                        constant Sm90MatmulParams& p) {
-  Biased<T> of;
+                        device const T* added, device T* y, const TensorMap& a_map,
+                        const TensorMap& x_map, constant Sm90MatmulParams& p) {
+  Finished<T> of;
   of.bias = bias;
+  of.added = added;
   parts_of<T, BM, BN, SLOTS, CLUSTER, a_inner, x_inner>(at, of, y, a_map, x_map, p);
 }
 

@@ -2,6 +2,7 @@
 // Which parts of a product there are, and in which order groups take them.
 
 #include "sm90/queue.h"
+#include "sm90/write.h"
 
 namespace wootz {
 
@@ -35,8 +36,11 @@ struct Even {
     return part;
   }
 
-  // The part of y.
-  Part of_y(Part part) const { return part; }
+  template <u32 BN, typename Y>
+  void write(Place at, const f32 (&c)[BN / 2], Part part, u32 out, device Y* y,
+             constant Sm90MatmulParams& p) const {
+    write_part<Y, BN>(at, c, part, out, y, p);
+  }
 };
 
 // Runs of rows with weights of their own, as ops/runs.h lists them. A part without weights is outside
@@ -55,9 +59,11 @@ struct Runs {
   }
 
   // The same rows of one product.
-  Part of_y(Part part) const {
+  template <u32 BN, typename Y>
+  void write(Place at, const f32 (&c)[BN / 2], Part part, u32 out, device Y* y,
+             constant Sm90MatmulParams& p) const {
     part.batch = 0;
-    return part;
+    write_part<Y, BN>(at, c, part, out, y, p);
   }
 };
 

@@ -30,11 +30,35 @@ inline void exchange(Place at, f32 (&sums)[SUMS], const f32 (&c)[SPLIT * SUMS], 
   }
 }
 
+// A group's sums on their way out, turned or not.
+template <typename T, u32 BN, bool turned> struct Written;
+template <typename T, u32 BN> struct Written<T, BN, true> {
+  static void write(Place at, f32 (&c)[BN / 2], Part part, u32, device const T* bias,
+                    device const T* added, device T* y, constant Sm90MatmulParams& p) {
+    if (p.plain) {
+      write_turned<T, BN>(at, c, part, bias, y, p);
+    } else {
+      finish_turned<T, BN>(at, c, part, bias, added, y, p);
+    }
+  }
+};
+template <typename T, u32 BN> struct Written<T, BN, false> {
+  static void write(Place at, f32 (&c)[BN / 2], Part part, u32 out, device const T* bias,
+                    device const T* added, device T* y, constant Sm90MatmulParams& p) {
+    if (!p.plain) {
+      finish_part<T, BN>(at, c, part, out, bias, added, y, p);
+      return;
+    }
+    if (p.epilogue.has_bias) add_bias<BN>(at, c, part, bias, p);
+    write_part<T, BN>(at, c, part, out, y, p);
+  }
+};
+
 // There is a step of the inner size for each group. The sums, BM x BN f32, pass where the slots were.
 template <typename T, u32 BM, u32 BN, u32 SLOTS, u32 SPLIT, bool a_inner, bool x_inner,
           bool turned>
 inline void sm90_matmul_split(Place at, device const T*, device const T*, device const T* bias,
-                              device T* y, const TensorMap& a_map, const TensorMap& x_map,
+                              device const T* added, device T* y, const TensorMap& a_map, const TensorMap& x_map,
                               constant Sm90MatmulParams& p) {
   enum : u32 { WORKERS = BM / 64, SHARE = BN / SPLIT, SUMS = SHARE / 2 };
   static_assert(BN * BM * 4 <= Slots<BM, BN, SLOTS>::OUT, "sums pass where slots were");
@@ -43,6 +67,7 @@ inline void sm90_matmul_split(Place at, device const T*, device const T*, device
   if (at.lane == 0) make_queue<SLOTS>(memory, WORKERS);
   if (at.lane == 32) know_maps(a_map, x_map);
   scratch_barrier(at);
+  follow_closely();
 
   u32 steps = steps_of<T>(p.depth), tile = at.group / SPLIT, worker = uniform(at.lane / 128);
   u32 first = steps * place / SPLIT, end = steps * (place + 1) / SPLIT;
@@ -71,16 +96,8 @@ inline void sm90_matmul_split(Place at, device const T*, device const T*, device
 
   part.row += worker * 64;
   part.column += place * SHARE;
-  if (turned) {
-    write_turned<T, SHARE>(at, sums, part, bias, y, p);
-    return;
-  }
-  if (p.has_bias) add_bias<SHARE>(at, sums, part, bias, p);
-  if (SHARE >= BoxColumns<T>::value && p.packs) {
-    write_packs<T, SHARE>(at, sums, part, memory.out(uniform(at.lane / 32)), y, p);
-  } else {
-    write_each<T, SHARE>(at, sums, part, y, p);
-  }
+  Written<T, SHARE, turned>::write(at, sums, part, memory.out(uniform(at.lane / 32)), bias, added,
+                                   y, p);
 }
 
 }  // namespace wootz

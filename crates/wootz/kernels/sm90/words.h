@@ -4,7 +4,8 @@
 // scratch memory, and the matrix instructions of a warpgroup.
 //
 // A kernel that uses them has an entry line of its own, CLUSTER_ENTRY, and takes its tensors' maps
-// as arguments; plans hold those as plain data, and the driver encodes them for the launch.
+// as arguments; plans hold those as plain data, and the driver encodes them for the launch. Its body
+// says when it follows closely on the kernel before it: before it touches device memory.
 
 namespace wootz {
 

@@ -5,7 +5,7 @@ use super::{
     Buffer, Id, Instance, KernelParams, element, groups, launch, pack,
     structs::{EpilogueParams, FinishParams},
 };
-use crate::{Activation, DType, Tensor};
+use crate::{Activation, DType, Layout, Tensor};
 use wootz_runtime::{Buffer as Memory, Plan};
 
 /// What becomes of the sums of products, `[batch, rows, columns]`:
@@ -23,7 +23,6 @@ pub(crate) struct Epilogue<'a> {
 
 impl<'a> Epilogue<'a> {
     /// Sums as they are.
-    #[cfg(test)]
     pub(super) const NONE: Epilogue<'static> = Epilogue {
         alpha: 1.0,
         bias: None,
@@ -34,6 +33,22 @@ impl<'a> Epilogue<'a> {
     /// Whether nothing becomes of sums but their bias.
     pub(crate) fn is_plain(&self) -> bool {
         self.alpha == 1.0 && self.activation == Activation::None && self.added.is_none()
+    }
+
+    /// Whether what is added lies by a batch of left matrices' rows as by those of one.
+    pub(super) fn lies_flat(&self, left: &Layout) -> bool {
+        let rows = left.dims()[left.rank() - 2] as i64;
+        self.added
+            .is_none_or(|(_, _, [batch, row, _])| row.checked_mul(rows) == Some(batch))
+    }
+
+    /// Whether what is added comes in packs of `count` elements, along columns.
+    pub(super) fn adds_packs(&self, count: usize) -> bool {
+        self.added.is_some_and(|(_, added, [batch, row, column])| {
+            let whole = |stride: i64| stride % count as i64 == 0;
+            let start = added.byte_offset() / added.dtype().size();
+            column == 1 && whole(row) && whole(batch) && whole(start as i64)
+        })
     }
 
     /// As kernels are given it.

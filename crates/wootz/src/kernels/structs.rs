@@ -293,6 +293,8 @@ kernel_params! {
 kernel_params! {
     /// Matrix products with few rows: `ops/thin.h`. Strides are in elements.
     pub struct ThinParams {
+        /// What becomes of sums.
+        epilogue: EpilogueParams,
         /// Columns of the result.
         columns: u64,
         /// The inner size.
@@ -303,8 +305,8 @@ kernel_params! {
         x_column: i64,
         /// Rows of the result.
         rows: u32,
-        /// Whether a bias is added to each row.
-        has_bias: u32,
+        /// Whether nothing becomes of sums but their bias.
+        plain: u32,
     }
 }
 
@@ -321,6 +323,8 @@ kernel_params! {
 kernel_params! {
     /// Matrix products on Hopper: `sm90/matmul.h`.
     pub struct Sm90MatmulParams {
+        /// What becomes of sums.
+        epilogue: EpilogueParams,
         /// Rows of the result.
         rows: u32,
         /// Columns of the result.
@@ -339,8 +343,8 @@ kernel_params! {
         a_batched: u32,
         /// and a right one.
         x_batched: u32,
-        /// Whether a bias is added to each row.
-        has_bias: u32,
+        /// Whether nothing becomes of sums but their bias.
+        plain: u32,
         /// Whether rows of the result start at multiples of 16 bytes.
         packs: u32,
         /// Scales: from one row of the left matrix to the next,
@@ -351,8 +355,8 @@ kernel_params! {
         x_scale_column: u32,
         /// and from one 128 of the inner size to the next.
         x_scale_step: u32,
-        /// Nothing.
-        pad: u32,
+        /// Whether what is added comes in packs of four.
+        added_packs: u32,
     }
 }
 

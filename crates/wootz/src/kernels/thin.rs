@@ -1,8 +1,8 @@
 //! Matrix products with few rows, of `ops/thin.h`.
 
 use super::{
-    Buffer, Id, Instance, KernelParams, element, groups_of, launch, operand::Operand, sm90::HOPPER,
-    structs::ThinParams,
+    Buffer, Epilogue, Id, Instance, KernelParams, element, groups_of, launch, operand::Operand,
+    sm90::HOPPER, structs::ThinParams,
 };
 use crate::{DType, Layout, Tensor};
 use wootz_runtime::{Caps, Family, Plan};
@@ -56,7 +56,7 @@ impl Thin {
             high,
         } = self;
         let t = element(dtype);
-        let mut buffers = vec![Buffer::input(t); 3];
+        let mut buffers = vec![Buffer::input(t); 4];
         buffers.push(Buffer::output(t));
         let name = format!("matmul_thin_{t}_{blocks}x{high}");
         let body = format!("matmul_thin<{t}, {blocks}, {high}>");
@@ -73,14 +73,14 @@ pub(super) fn takes(caps: &Caps, dtype: DType) -> bool {
     dtype != DType::F32 && matches!(caps.family, Family::Cuda | Family::Emulated)
 }
 
-/// The plan of `a · b (+ bias)`, taken as `matmul::Product::new` takes it; none where there are more
+/// The plan of `a · b` and what becomes of it, taken as `matmul::Product::new` takes it; none where there are more
 /// rows, or other layouts, than this kernel is for. Where it was measured as the fastest it is taken for
 /// more.
 pub(crate) fn plan<'a>(
     caps: &Caps,
     (a, a_layout): (&'a Tensor, &Layout),
     (b, b_layout): (&'a Tensor, &Layout),
-    bias: Option<&'a Tensor>,
+    epilogue: &Epilogue<'a>,
     measured: bool,
     out: &'a Tensor,
 ) -> Option<Plan<'a>> {
@@ -90,7 +90,10 @@ pub(crate) fn plan<'a>(
     }
     let left = Operand::of(a, a_layout, 1)?;
     let right = Operand::of(b, b_layout, 0)?;
-    let left = left.flat().unwrap_or(left);
+    let left = match epilogue.lies_flat(a_layout) {
+        true => left.flat().unwrap_or(left),
+        false => left,
+    };
     let ([m, k], n) = (left.sizes, right.sizes[0]);
     let one = left.batch[0] == 1 && right.batch[0] == 1;
     let along = left.inner && right.inner && k.is_multiple_of(PACK);
@@ -99,12 +102,13 @@ pub(crate) fn plan<'a>(
         return None;
     }
     let params = ThinParams {
+        epilogue: epilogue.params(),
         columns: n,
         depth: k,
         a_row: left.stride as i64,
         x_column: right.stride as i64,
         rows: m as u32,
-        has_bias: bias.is_some().into(),
+        plain: epilogue.is_plain().into(),
     };
     let groups = |blocks: usize| n.div_ceil(8 * blocks as u64);
     // Wider groups read the rows less often; narrower ones are more.
@@ -117,7 +121,6 @@ pub(crate) fn plan<'a>(
     if m > 16 && groups(blocks) > cores && !measured {
         return None;
     }
-    let bias = bias.unwrap_or(b);
     let values = m * k + k * n + m * n;
     let high = m.div_ceil(16) as usize;
     let id = Id::Thin(Thin {
@@ -130,10 +133,11 @@ pub(crate) fn plan<'a>(
     if scratch > caps.scratch {
         return None;
     }
-    let mut plan = launch(id, groups_of(groups(blocks) as usize), &params)
+    let plan = launch(id, groups_of(groups(blocks) as usize), &params)
         .read(a.buffer(), a.byte_offset())
-        .read(b.buffer(), b.byte_offset())
-        .read(bias.buffer(), bias.byte_offset())
+        .read(b.buffer(), b.byte_offset());
+    let mut plan = epilogue
+        .bind(plan, b)
         .write(out.buffer(), out.byte_offset())
         .scratch(scratch)
         .cost(values * dtype.size() as u64, 2 * m * n * k);

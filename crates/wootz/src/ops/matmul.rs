@@ -297,11 +297,9 @@ impl Product<'_> {
         unsafe { submit(stream, &plan) }
     }
 
-    /// The same by a kernel for few rows or for one machine, if there is one for this product; such a
-    /// kernel leaves all but the bias to another.
+    /// The same by a kernel for few rows or for one machine, if there is one for this product.
     fn run_special(
         &self,
-        op: &'static str,
         stream: &Stream,
         epilogue: &kernels::Epilogue<'_>,
         tuned: Option<Kind>,
@@ -314,17 +312,9 @@ impl Product<'_> {
         if out.dtype() != dtype || dtype == DType::F32 && !hopper {
             return Ok(false);
         }
-        let plain = epilogue.is_plain();
-        // Not `out` itself, which the kernel that finishes writes: none writes what it is promised
-        // to only read.
-        let bare = match plain {
-            true => out.clone(),
-            false => Tensor::output(op, stream, dtype, out.shape())?,
-        };
-        let bias = epilogue.bias.filter(|_| plain);
         let mut turned = [None, None];
         let [turned_a, turned_b] = &mut turned;
-        let thin = |tuned| kernels::thin::plan(caps, (a, &left), (b, &right), bias, tuned, &bare);
+        let thin = |tuned| kernels::thin::plan(caps, (a, &left), (b, &right), epilogue, tuned, out);
         let (thin, tile) = match tuned {
             Some(Kind::Portable(_)) => return Ok(false),
             Some(Kind::Sm90(tile)) => (None, Some(tile)),
@@ -335,21 +325,13 @@ impl Product<'_> {
             DType::F32 => (along(a, left, 1, turned_a)?, along(b, right, 0, turned_b)?),
             _ => ((a, left), (b, right)),
         };
-        let engine = || kernels::sm90::plan(caps, (a, &left), (b, &right), bias, tile, &bare);
+        let engine = || kernels::sm90::plan(caps, (a, &left), (b, &right), epilogue, tile, out);
         let Some(plan) = thin.or_else(|| hopper.then(engine).flatten()) else {
             return Ok(false);
         };
         // SAFETY: the layouts lie inside their tensors and have one batch shape, which `out` has as
         // well.
         unsafe { submit(stream, &plan)? };
-        if !plain {
-            let [_, rows, columns] = self.matrices(out);
-            let sums = (bare.buffer(), bare.byte_offset(), bare.dtype());
-            let plan = kernels::finish(epilogue, sums, a, [1, rows, columns], out);
-            // SAFETY: `bare` is contiguous, and both have the shape of `out`, which what is added
-            // was broadcast to.
-            unsafe { submit(stream, &plan)? };
-        }
         Ok(true)
     }
 
@@ -362,7 +344,7 @@ impl Product<'_> {
         out: &Tensor,
     ) -> Result<()> {
         let tuned = tuning::tiling(stream.device(), || self.class(out));
-        if self.run_special(op, stream, epilogue, tuned, out)? {
+        if self.run_special(stream, epilogue, tuned, out)? {
             return Ok(());
         }
         let split = match tuned {

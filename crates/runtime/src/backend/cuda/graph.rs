@@ -97,14 +97,22 @@ pub(super) fn is_foreign(run: &Run<'_>) -> bool {
     steps.any(|step| matches!(step.kernel.body, Body::Foreign(_)))
 }
 
+/// How the lines of entry points begin whose kernels follow closely on the one before.
+const WAITING: [&str; 5] = [
+    "ENTRY(",
+    "DENSE_ENTRY(",
+    "CLUSTER_ENTRY(1, ",
+    "CLUSTER_ENTRY(2, ",
+    "CLUSTER_ENTRY(4, ",
+];
+
 /// Whether the kernel waits for the one before it: those do that the dialect's own lines make.
-/// Kernels of clusters are left out, of which some do not; they are long.
 fn waits_itself(step: &Step) -> bool {
     let Body::Source(source) = step.kernel.body else {
         return false;
     };
-    let made_by = |sort| format!("\n{sort}({}, ", source.entry);
-    let mut sorts = ["ENTRY", "DENSE_ENTRY"].into_iter();
+    let made_by = |sort| format!("\n{sort}{}, ", source.entry);
+    let mut sorts = WAITING.into_iter();
     sorts.any(|sort| source.module.text().contains(&made_by(sort)))
 }
 

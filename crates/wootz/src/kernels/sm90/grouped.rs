@@ -79,7 +79,7 @@ impl<'a> GroupedProduct<'a> {
             return None;
         }
         let turned = weight.layout().permute(&[0, 2, 1])?;
-        let factors = Factors::of((x, x.layout()), (weight, &turned))?;
+        let factors = Factors::of((x, x.layout()), (weight, &turned), true)?;
         // As if all weights had as many rows.
         let [rows, n, k] = factors.extent.sizes;
         let used = factors.extent.batch.min(rows);

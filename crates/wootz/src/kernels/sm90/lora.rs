@@ -49,9 +49,8 @@ impl Sm90Lora {
             file: "sm90/lora.h",
             name: format!("sm90_lora_{t}_{i}_{size}"),
             body: format!("sm90_lora<{t}, {i}, {arguments}>"),
-            // Twice as many as there are: registers leave room for two groups on a core, one in front
-            // and another.
-            lanes: 2 * tile.lanes(),
+            // A group in front and another share a core.
+            lanes: tile.lanes_of_all(),
             form: Form::Hopper(tile.cluster as u32),
             params: Sm90LoraParams::C,
             buffers,
@@ -81,7 +80,7 @@ pub(crate) fn lora<'a>(
         return None;
     }
     let turned = layer.weight.layout().permute(&[1, 0])?;
-    let factors = Factors::of((layer.x, layer.x.layout()), (layer.weight, &turned))?;
+    let factors = Factors::of((layer.x, layer.x.layout()), (layer.weight, &turned), true)?;
     let tile = Sm90Tile::choose(factors.extent, caps.cores as u64)?;
     if tile.share != Share::Turned {
         return None;

@@ -91,17 +91,35 @@ impl Sm90Matmul {
             Share::Turned => ("sm90/split.h", "matmul_turned", ways + ", true"),
         };
         let kernel = stem.replace("turned", "split");
-        let mut buffers = vec![Buffer::input(t); 3];
+        let mut buffers = vec![Buffer::input(t); 4];
         buffers.push(Buffer::output(t));
         buffers.extend([Buffer::Map, Buffer::Map]);
         Instance {
             file,
             name: format!("sm90_{stem}_{t}_{size}_{left}_{right}"),
             body: format!("sm90_{kernel}<{t}, {arguments}, {ways}>"),
-            lanes: tile.lanes(),
+            lanes: tile.lanes_of_all(),
             form: Form::Hopper(tile.cluster as u32),
             params: Sm90MatmulParams::C,
             buffers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::flatten;
+
+    /// A graph starts them while the kernel before runs; their entry lines do not wait for it.
+    #[test]
+    fn each_body_waits_for_the_kernel_before() {
+        let mut files: Vec<&str> = sm90_kernels().iter().map(|id| id.instance().file).collect();
+        files.sort_unstable();
+        files.dedup();
+        for file in files {
+            let text = flatten(file).unwrap();
+            assert!(text.contains("\n  follow_closely();\n"), "{file}");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     DType, Layout, Tensor,
-    kernels::{Id, launch, operand::Operand, structs::Sm90MatmulParams},
+    kernels::{Epilogue, Id, launch, operand::Operand, structs::Sm90MatmulParams},
     precision::Precision,
 };
 use wootz_runtime::{Caps, Plan, TensorMap};
@@ -16,37 +16,42 @@ pub(crate) fn takes(caps: &Caps, dtype: DType, precision: Precision) -> bool {
     caps.level == HOPPER && (dtype != DType::F32 || precision == Precision::Tf32)
 }
 
-/// The plan of `a · b (+ bias)`, taken as `matmul::Product::new` takes it, on a device that has the
+/// The plan of `a · b` and what becomes of it, taken as `matmul::Product::new` takes it, on a device that has the
 /// kernels, in the tile that one says who has measured it; none where they do not fit the layouts.
 pub(crate) fn plan<'a>(
     caps: &Caps,
     (a, a_layout): (&'a Tensor, &Layout),
     (b, b_layout): (&'a Tensor, &Layout),
-    bias: Option<&'a Tensor>,
+    epilogue: &Epilogue<'a>,
     tile: Option<Sm90Tile>,
     out: &'a Tensor,
 ) -> Option<Plan<'a>> {
     let dtype = out.dtype();
-    let factors = Factors::of((a, a_layout), (b, b_layout))?;
+    let flat = epilogue.lies_flat(a_layout);
+    let factors = Factors::of((a, a_layout), (b, b_layout), flat)?;
     let tile = tile.filter(|tile| tile.fits(factors.extent));
     let tile = tile.or_else(|| Sm90Tile::choose(factors.extent, caps.cores as u64))?;
     let mut cut = factors.cut(tile, dtype)?;
-    cut.params.has_bias = bias.is_some().into();
+    cut.params.epilogue = epilogue.params();
+    cut.params.plain = epilogue.is_plain().into();
+    cut.params.added_packs = (cut.params.packs != 0 && epilogue.adds_packs(4)).into();
     let id = Id::Sm90Matmul(Sm90Matmul {
         dtype,
         tile,
         a_inner: cut.inner[0],
         x_inner: cut.inner[1],
     });
-    let bias = bias.unwrap_or(b);
     let plan = launch(id, cut.groups(caps), &cut.params)
         .read(a.buffer(), a.byte_offset())
-        .read(b.buffer(), b.byte_offset())
-        .read(bias.buffer(), bias.byte_offset())
+        .read(b.buffer(), b.byte_offset());
+    let plan = epilogue
+        .bind(plan, b)
         .write(out.buffer(), out.byte_offset())
         .scratch(tile.scratch());
     let (bytes, flops) = factors.cost(dtype);
-    Some(plan.maps(cut.maps).cost(bytes, flops))
+    let mut plan = plan.maps(cut.maps).cost(bytes, flops);
+    plan.grid.lanes = tile.lanes();
+    Some(plan)
 }
 
 /// Rows of clusters that go through all columns together.
@@ -60,14 +65,16 @@ pub(super) struct Factors {
 }
 
 impl Factors {
+    /// A batch of left matrices that meet one right one may be taken for one matrix if `flat` allows.
     pub(super) fn of(
         (a, a_layout): (&Tensor, &Layout),
         (b, b_layout): (&Tensor, &Layout),
+        flat: bool,
     ) -> Option<Factors> {
         let left = Operand::of(a, a_layout, 1)?;
         let right = Operand::of(b, b_layout, 0)?;
         let left = match right.batch {
-            [1, _] => left.flat().unwrap_or(left),
+            [1, _] if flat => left.flat().unwrap_or(left),
             _ => left,
         };
         let extent = Extent {
@@ -99,6 +106,7 @@ impl Factors {
         let row_tiles = high.div_ceil(tile.sharing() as u64);
         let element = dtype.size() as u64;
         let params = Sm90MatmulParams {
+            epilogue: Epilogue::NONE.params(),
             rows: above.sizes[0] as u32,
             columns: beside.sizes[0] as u32,
             depth: k as u32,
@@ -108,13 +116,13 @@ impl Factors {
             band: BAND,
             a_batched: (above.batch[0] > 1).into(),
             x_batched: (beside.batch[0] > 1).into(),
-            has_bias: 0,
+            plain: 1,
             packs: (n * element).is_multiple_of(16).into(),
             a_scale_row: 0,
             a_scale_step: 0,
             x_scale_column: 0,
             x_scale_step: 0,
-            pad: 0,
+            added_packs: 0,
         };
         let (first, second) = if turned { (1, 0) } else { (0, 1) };
         let maps = vec![

@@ -104,7 +104,7 @@ pub(crate) fn scaled<'a>(
     out: &'a Tensor,
 ) -> Option<Plan<'a>> {
     let dtype = out.dtype();
-    let factors = Factors::of((a, left), (b, right))?;
+    let factors = Factors::of((a, left), (b, right), true)?;
     let id = |tile| Sm90Scaled {
         dtype,
         tile,

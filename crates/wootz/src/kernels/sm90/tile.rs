@@ -198,9 +198,18 @@ impl Sm90Tile {
 
     /// Clusters that so many cores hold at a time.
     pub(super) fn resident(self, cores: usize) -> usize {
+        cores * self.groups() / self.cluster
+    }
+
+    /// Groups that a core's scratch memory holds.
+    fn groups(self) -> usize {
         // Each group has a kilobyte besides its own.
-        let groups = (228 << 10) / (self.scratch().next_multiple_of(1 << 10) + (1 << 10));
-        cores * groups / self.cluster
+        (228 << 10) / (self.scratch().next_multiple_of(1 << 10) + (1 << 10))
+    }
+
+    /// As many lanes as a core holds of all its groups: registers leave room for those.
+    pub(super) fn lanes_of_all(self) -> u32 {
+        self.lanes() * self.groups() as u32
     }
 
     /// Whether its kernels take factors with elements of so many bytes, and such neighbours.
