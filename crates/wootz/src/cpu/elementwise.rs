@@ -1,116 +1,24 @@
-//! How elementwise kernels walk their operands: any strides in, contiguous memory out.
+//! How elementwise kernels see their operands: any strides in, contiguous memory out.
 //!
-//! The output is cut into units of fixed size, those into blocks. Of each block an op sees
-//! contiguous elements only: where an operand lies so already it is used in place, elsewhere its
-//! elements are gathered into scratch memory that stays in the first-level cache. So an op is
-//! written once, over contiguous blocks.
+//! Of each block of the output an op sees contiguous elements only: where an operand lies so
+//! already it is used in place, elsewhere its elements are gathered into scratch memory that stays
+//! in the first-level cache. So an op is written once, over contiguous blocks.
 
-use crate::{DType, Layout, MAX_RANK, collapse};
+use super::walk::{Run, Walk, copy_run};
 use wootz_runtime::Call;
 
-/// Output elements in one unit of work.
-pub const UNIT: usize = 1 << 14;
 /// Most elements in one block that is gathered.
 const BLOCK: usize = 1 << 10;
-/// Most operands of an op.
-pub const MOST: usize = 3;
 
-/// Where the operands of an elementwise kernel lie.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct Walk {
-    count: u64,
-    rank: u32,
-    operands: u32,
-    /// The operands' type and the result's, as [`DType::index`] counts, for kernels that take
-    /// several.
-    dtypes: [u32; 2],
-    dims: [u64; MAX_RANK],
-    strides: [[i64; MAX_RANK]; MOST],
-}
+/// Runs of at least so many elements are blocks of their own, which may be used in place.
+const LONG: usize = BLOCK / 4;
 
-impl Walk {
-    /// Over operands that were broadcast to one shape, in its order.
-    pub fn new<const N: usize>(operands: [&Layout; N]) -> Walk {
-        let joined = collapse(operands);
-        let mut walk = Walk {
-            count: operands[0].count() as u64,
-            rank: joined[0].rank() as u32,
-            operands: N as u32,
-            dtypes: [0; 2],
-            dims: [1; MAX_RANK],
-            strides: [[0; MAX_RANK]; MOST],
-        };
-        for (to, &from) in walk.dims.iter_mut().zip(joined[0].dims()) {
-            *to = from as u64;
-        }
-        for (strides, layout) in walk.strides.iter_mut().zip(&joined) {
-            for (to, &from) in strides.iter_mut().zip(layout.strides()) {
-                *to = from as i64;
-            }
-        }
-        walk
-    }
-
-    /// The same walk over operands of type `input` to a result of type `output`.
-    pub(crate) fn typed(self, input: DType, output: DType) -> Walk {
-        let dtypes = [input.index() as u32, output.index() as u32];
-        Walk { dtypes, ..self }
-    }
-
-    /// The operands' type.
-    pub(crate) fn input(&self) -> DType {
-        DType::ALL[self.dtypes[0] as usize]
-    }
-
-    /// The result's type.
-    pub(crate) fn output(&self) -> DType {
-        DType::ALL[self.dtypes[1] as usize]
-    }
-
-    /// Elements of the output.
-    pub(crate) fn count(&self) -> usize {
-        self.count as usize
-    }
-
-    /// Units of work.
-    pub fn units(&self) -> usize {
-        (self.count as usize).div_ceil(UNIT)
-    }
-
-    /// Scratch bytes that [`blocks`] needs.
-    pub fn scratch(&self) -> usize {
-        if self.is_contiguous() {
-            0
-        } else {
-            self.operands as usize * BLOCK * size_of::<u64>()
-        }
-    }
-
-    /// Whether every operand is contiguous: then, and only then, one axis of stride 1 is left.
-    fn is_contiguous(&self) -> bool {
-        let used = &self.strides[..self.operands as usize];
-        self.rank == 0 || (self.rank == 1 && used.iter().all(|strides| strides[0] == 1))
-    }
-
-    /// Length of a run: of the last axis that is left.
-    fn row(&self) -> usize {
-        self.dims[(self.rank as usize).saturating_sub(1)] as usize
-    }
-
-    /// Step of operand `k` inside a run.
-    fn step(&self, k: usize) -> isize {
-        self.strides[k][(self.rank as usize).saturating_sub(1)] as isize
-    }
-
-    /// Position in operand `k` of the output's element `at`.
-    fn position(&self, k: usize, at: usize) -> isize {
-        let (mut left, mut position) = (at as u64, 0);
-        for axis in (0..self.rank as usize).rev() {
-            position += (left % self.dims[axis]) as i64 * self.strides[k][axis];
-            left /= self.dims[axis];
-        }
-        position as isize
+/// Scratch bytes that [`blocks`] needs.
+pub(crate) fn scratch<const N: usize>(walk: &Walk<N>) -> usize {
+    if walk.is_contiguous() {
+        0
+    } else {
+        N * BLOCK * size_of::<u64>()
     }
 }
 
@@ -119,24 +27,19 @@ impl Walk {
 ///
 /// # Safety
 /// The call's first `N` bindings are the operands that `walk` was made from, of elements of `sizes`
-/// bytes, and its plan asked for [`Walk::scratch`].
-pub unsafe fn blocks<const N: usize>(
+/// bytes, and its plan asked for [`scratch`].
+pub(crate) unsafe fn blocks<const N: usize>(
     call: &mut Call<'_>,
-    walk: &Walk,
+    walk: &Walk<N>,
     sizes: [usize; N],
     each: &mut dyn FnMut([*const u8; N], usize, usize),
 ) {
-    let end = (call.units.end * UNIT).min(walk.count as usize);
-    let mut at = call.units.start * UNIT;
+    let all = walk.elements(&call.units);
     let sources: [*const u8; N] = std::array::from_fn(|k| call.pointer::<u8>(k).cast_const());
     if walk.is_contiguous() {
-        return each(
-            std::array::from_fn(|k| sources[k].wrapping_add(at * sizes[k])),
-            at,
-            end - at,
-        );
+        let from = std::array::from_fn(|k| sources[k].wrapping_add(all.start * sizes[k]));
+        return each(from, all.start, all.len());
     }
-    let row = walk.row();
     let mut operands: [Operand; N] = std::array::from_fn(|k| Operand {
         source: sources[k],
         size: sizes[k],
@@ -146,20 +49,33 @@ pub unsafe fn blocks<const N: usize>(
             .wrapping_add(k * BLOCK * size_of::<u64>()),
         filled: None,
     });
-    while at < end {
-        // Long rows are cut at their ends, so that their blocks can be used in place.
-        let room = if row >= BLOCK / 4 {
-            row - at % row
-        } else {
-            BLOCK
-        };
-        let n = room.min(BLOCK).min(end - at);
-        let inputs = std::array::from_fn(|k| {
-            // SAFETY: the block is inside the shape that `walk` covers.
-            unsafe { operands[k].block(walk, k, at, n) }
-        });
-        each(inputs, at, n);
-        at += n;
+    // A block of short runs is gathered from `at` on; so much of it is there.
+    let (mut at, mut gathered) = (all.start, 0);
+    walk.for_each_of(call.units.clone(), |run| {
+        if gathered > 0 && (run.length >= LONG || gathered + run.length > BLOCK) {
+            each(operands.each_ref().map(Operand::gathered), at, gathered);
+            (at, gathered) = (at + gathered, 0);
+        }
+        if run.length < LONG {
+            for (k, operand) in operands.iter_mut().enumerate() {
+                // SAFETY: the run is inside the operand, and the block inside its scratch memory.
+                unsafe { operand.gather(&run, k, 0, run.length, gathered) };
+            }
+            gathered += run.length;
+            return;
+        }
+        for start in (0..run.length).step_by(BLOCK) {
+            let n = BLOCK.min(run.length - start);
+            let inputs = std::array::from_fn(|k| {
+                // SAFETY: as above.
+                unsafe { operands[k].part(&run, k, start, n) }
+            });
+            each(inputs, at, n);
+            at += n;
+        }
+    });
+    if gathered > 0 {
+        each(operands.each_ref().map(Operand::gathered), at, gathered);
     }
 }
 
@@ -173,61 +89,75 @@ struct Operand {
 }
 
 impl Operand {
-    /// The `n` elements for the outputs from `at` on, in contiguous memory.
+    fn gathered(&self) -> *const u8 {
+        self.scratch
+    }
+
+    /// The `n` elements from `start` on of a run of operand `k`, in contiguous memory.
     ///
     /// # Safety
-    /// `walk` covers this memory as its operand `k`, and `at + n` is inside its shape.
-    unsafe fn block(&mut self, walk: &Walk, k: usize, at: usize, n: usize) -> *const u8 {
-        let (row, step) = (walk.row(), walk.step(k));
-        let first = walk.position(k, at);
-        let one_run = at % row + n <= row;
-        if one_run && step == 1 {
-            return self.source.wrapping_offset(first * self.size as isize);
+    /// They are inside the run and that inside this operand, and `n` is at most [`BLOCK`].
+    unsafe fn part<const N: usize>(
+        &mut self,
+        run: &Run<'_, N>,
+        k: usize,
+        start: usize,
+        n: usize,
+    ) -> *const u8 {
+        let (first, step) = (run.offsets[k], run.strides[k]);
+        if step == 1 {
+            let offset = (first + start as isize) * self.size as isize;
+            return self.source.wrapping_offset(offset);
         }
-        let known = self
-            .filled
-            .is_some_and(|(element, length)| element == first && length >= n);
-        if one_run && step == 0 && known {
-            return self.scratch;
+        let known = |(element, length)| element == first && length >= n;
+        if step != 0 || !self.filled.is_some_and(known) {
+            // SAFETY: passed on from the caller.
+            unsafe { self.gather(run, k, start, n, 0) };
+            self.filled = (step == 0).then_some((first, n));
         }
-        let mut done = 0;
-        while done < n {
-            let run = (row - (at + done) % row).min(n - done);
-            let from = walk.position(k, at + done) * self.size as isize;
-            // SAFETY: the run is inside the operand, and the block inside its scratch memory.
-            unsafe {
-                let source = self.source.offset(from);
-                let target = self.scratch.add(done * self.size);
-                match self.size {
-                    1 => copy_run::<u8>(source, step, target, run),
-                    2 => copy_run::<u16>(source, step, target, run),
-                    4 => copy_run::<u32>(source, step, target, run),
-                    _ => copy_run::<u64>(source, step, target, run),
-                }
-            }
-            done += run;
-        }
-        self.filled = (one_run && step == 0).then_some((first, n));
         self.scratch
+    }
+
+    /// Copies `n` elements from `start` on of a run of operand `k` to the scratch memory, from
+    /// element `at` on.
+    ///
+    /// # Safety
+    /// As for [`Operand::part`], and `at + n` is at most [`BLOCK`].
+    unsafe fn gather<const N: usize>(
+        &mut self,
+        run: &Run<'_, N>,
+        k: usize,
+        start: usize,
+        n: usize,
+        at: usize,
+    ) {
+        self.filled = None;
+        let step = run.strides[k];
+        let from = (run.offsets[k] + start as isize * step) * self.size as isize;
+        // SAFETY: passed on from the caller.
+        unsafe {
+            let (from, to) = (self.source.offset(from), self.scratch.add(at * self.size));
+            match self.size {
+                1 => gather_run::<u8>(from, step, to, n),
+                2 => gather_run::<u16>(from, step, to, n),
+                4 => gather_run::<u32>(from, step, to, n),
+                _ => gather_run::<u64>(from, step, to, n),
+            }
+        }
     }
 }
 
 /// Copies `n` elements that lie `step` apart.
 ///
 /// # Safety
-/// They and the target are valid and aligned for `T`, and do not overlap.
-unsafe fn copy_run<T: Copy>(source: *const u8, step: isize, target: *mut u8, n: usize) {
-    let (source, target) = (source.cast::<T>(), target.cast::<T>());
+/// As for [`copy_run`].
+unsafe fn gather_run<T: Copy>(from: *const u8, step: isize, to: *mut u8, n: usize) {
+    let (from, to) = (from.cast::<T>(), to.cast::<T>());
     // SAFETY: passed on from the caller.
     unsafe {
         match step {
-            1 => std::ptr::copy_nonoverlapping(source, target, n),
-            0 => std::slice::from_raw_parts_mut(target, n).fill(*source),
-            _ => {
-                for i in 0..n {
-                    *target.add(i) = *source.offset(i as isize * step);
-                }
-            }
+            0 => std::slice::from_raw_parts_mut(to, n).fill(*from),
+            _ => copy_run((to, 1), (from, step), n),
         }
     }
 }

@@ -5,3 +5,4 @@ pub mod gemm;
 pub mod math;
 pub(crate) mod rows;
 pub mod simd;
+pub(crate) mod walk;

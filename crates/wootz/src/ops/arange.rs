@@ -4,7 +4,7 @@ use super::{check, on_stream, runs_source, submit};
 use crate::{
     DType, Device, Element, Error, Result, Tensor,
     case::{Cases, Expected, round_to},
-    cpu::elementwise::UNIT,
+    cpu::walk::UNIT,
     kernels,
     reference::Array,
     table::{Bench, Benches, Row},

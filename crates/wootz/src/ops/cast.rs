@@ -1,14 +1,10 @@
 //! `cast`: the same values in another element type.
 
-use super::elementwise::{Names, launch, round, slice_mut};
+use super::elementwise::{Names, Params, launch, round, slice_mut};
 use crate::{
     DType, Element, F8E4M3, Result, Tensor,
     case::{Cases, Expected, round_to},
-    cpu::{
-        elementwise::{Walk, blocks},
-        rows::Working,
-        simd::vectorized,
-    },
+    cpu::{elementwise::blocks, rows::Working, simd::vectorized},
     table::{Bench, Benches, Row},
     with_dtype,
 };
@@ -96,8 +92,8 @@ unsafe fn each_block(
     call: &mut Call<'_>,
     mut each: impl FnMut(DType, *const u8, DType, *mut u8, usize),
 ) {
-    let walk = *call.params::<Walk>();
-    let (from, to) = (walk.input(), walk.output());
+    let params = *call.params::<Params<1>>();
+    let (from, to) = (params.input(), params.output());
     let out = call.pointer::<u8>(1);
     let mut cut = |[x]: [*const u8; 1], first: usize, n: usize| {
         for start in (0..n).step_by(BLOCK) {
@@ -106,8 +102,8 @@ unsafe fn each_block(
             each(from, x, to, out, BLOCK.min(n - start));
         }
     };
-    // SAFETY: the plan bound an operand of `from` that `walk` was made from.
-    unsafe { blocks(call, &walk, [from.size()], &mut cut) };
+    // SAFETY: the plan bound an operand of `from` that the walk was made from.
+    unsafe { blocks(call, &params.walk, [from.size()], &mut cut) };
 }
 
 /// What an integer can be stored as.

@@ -2,13 +2,13 @@
 
 use super::{
     check,
-    elementwise::{Names, launch_with, slice_mut, slices},
+    elementwise::{self, Names, launch_with, slice_mut, slices},
 };
 use crate::{
     DType, Element, Result, Tensor,
     case::{Cases, Expected, round_to},
     cpu::{
-        elementwise::{Walk, blocks},
+        elementwise::blocks,
         rows::{inlined, map},
         simd::{Float, Job, Simd, Twice, bypass_done, bypasses, dispatch, vectorized},
     },
@@ -32,7 +32,7 @@ pub const ROWS: &[Row] = &[Row {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
-    walk: Walk,
+    operands: elementwise::Params<1>,
     low: f64,
     high: f64,
 }
@@ -52,7 +52,11 @@ pub fn clamp(x: &Tensor, low: f64, high: f64) -> Result<Tensor> {
         DType::I64 => integers::<i64>,
         _ => integers::<u8>,
     };
-    let params = |walk| Params { walk, low, high };
+    let params = |operands| Params {
+        operands,
+        low,
+        high,
+    };
     let names = Names {
         op: "clamp",
         source: "Clamp",
@@ -68,7 +72,7 @@ pub fn clamp(x: &Tensor, low: f64, high: f64) -> Result<Tensor> {
 /// # Safety
 /// As for [`NativeFn`], with a plan of [`clamp`] over elements of `T`.
 unsafe fn floats<T: Element + Float>(call: &mut Call<'_>) {
-    let bypass = bypasses(call.params::<Params>().walk.count() * size_of::<T>());
+    let bypass = bypasses(call.params::<Params>().operands.walk.count() * size_of::<T>());
     // SAFETY: passed on from the caller.
     unsafe {
         keep_inside::<T>(call, |x, out, low, high| {
@@ -116,7 +120,7 @@ unsafe fn keep_inside<T: Element>(call: &mut Call<'_>, each: impl Fn(&[T], &mut 
         each(x, out, low, high);
     };
     // SAFETY: the plan bound an operand of `T` that the walk was made from.
-    unsafe { blocks(call, &params.walk, [size_of::<T>()], &mut each) };
+    unsafe { blocks(call, &params.operands.walk, [size_of::<T>()], &mut each) };
 }
 
 struct Inside<'a, T> {

@@ -1,12 +1,10 @@
 //! `concat`: tensors one after another along an axis; `stack`: along a new one.
 
-use super::{
-    check, copy, on_stream, runs_source, submit,
-    walk::{Walk, copy_run},
-};
+use super::{check, copy, on_stream, runs_source, submit};
 use crate::{
     DType, Error, MAX_RANK, Result, Tensor,
     case::{Cases, Expected},
+    cpu::walk::{Walk, copy_run},
     reference::Array,
     table::{Bench, Benches, Row},
     tensor::axis_of,

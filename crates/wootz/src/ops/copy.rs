@@ -1,13 +1,13 @@
 //! `copy`: the same elements in contiguous memory.
 
 use super::{
-    elementwise::{Names, launch},
+    elementwise::{Names, Params, launch},
     on_stream, runs_source, submit,
 };
 use crate::{
     DType, Result, Tensor,
     case::{Cases, Expected},
-    cpu::elementwise::{Walk, blocks},
+    cpu::elementwise::blocks,
     kernels,
     table::{Bench, Benches, Row},
 };
@@ -64,7 +64,7 @@ fn kernel(dtype: DType) -> NativeFn {
 /// # Safety
 /// As for [`NativeFn`], with a plan of [`copy`] over elements of the size of `T`.
 unsafe fn move_elements<T: Copy>(call: &mut Call<'_>) {
-    let walk = *call.params::<Walk>();
+    let Params { walk, .. } = *call.params::<Params<1>>();
     let out = call.pointer::<T>(1);
     let mut each = |[x]: [*const u8; 1], first: usize, n: usize| {
         // SAFETY: the block's elements lie inside the operand and the output.

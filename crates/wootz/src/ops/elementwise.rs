@@ -5,9 +5,10 @@ use super::{check, on_stream, runs_source, submit};
 use crate::{
     DType, Error, F8E4M3, Result, Shape, Tensor,
     cpu::{
-        elementwise::{Walk, blocks},
+        elementwise::{blocks, scratch},
         rows::{Narrow, Working, inlined, map},
         simd::{Float, Job, Simd, Twice, bypass_done, bypasses, dispatch, vectorized},
+        walk::Walk,
     },
     kernels::{self, Numbers},
 };
@@ -84,6 +85,32 @@ pub(crate) enum Gives {
     Truth,
 }
 
+/// The parameters of a kernel that takes several types.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Params<const N: usize> {
+    pub(crate) walk: Walk<N>,
+    /// The operands' type and the result's, as [`DType::index`] counts.
+    dtypes: [u64; 2],
+}
+
+// SAFETY: all zero bytes are a walk without axes, of the first type.
+unsafe impl<const N: usize> bytemuck::Zeroable for Params<N> {}
+// SAFETY: a walk has fields of 8 bytes each, as the others are: no padding, and any bytes are valid.
+unsafe impl<const N: usize> bytemuck::Pod for Params<N> {}
+
+impl<const N: usize> Params<N> {
+    /// The operands' type.
+    pub(crate) fn input(&self) -> DType {
+        DType::ALL[self.dtypes[0] as usize]
+    }
+
+    /// The result's type.
+    pub(crate) fn output(&self) -> DType {
+        DType::ALL[self.dtypes[1] as usize]
+    }
+}
+
 /// The name of an op, and of its struct in the kernel dialect.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Names {
@@ -125,7 +152,7 @@ pub(crate) fn broadcast(op: &'static str, tensors: &[&Tensor]) -> Result<Shape> 
         })
 }
 
-/// Makes the output and submits `kernel`, whose parameters are the [`Walk`] alone.
+/// Makes the output and submits `kernel`, whose parameters are [`Params`] alone.
 pub(crate) fn launch<const N: usize>(
     names: Names,
     tensors: [&Tensor; N],
@@ -134,18 +161,18 @@ pub(crate) fn launch<const N: usize>(
     kernel: NativeFn,
 ) -> Result<Tensor> {
     let numbers = Numbers::default();
-    launch_with(names, tensors, shape, dtype, numbers, (kernel, |walk| walk))
+    launch_with(names, tensors, shape, dtype, numbers, (kernel, |all| all))
 }
 
 /// Makes the output and submits the op, which takes `numbers` beside its operands: on the CPU as a
-/// kernel, with the parameters that a function makes of the [`Walk`].
+/// kernel, with the parameters that a function makes of [`Params`].
 pub(crate) fn launch_with<P: bytemuck::Pod, const N: usize>(
     names: Names,
     tensors: [&Tensor; N],
     shape: Shape,
     dtype: DType,
     numbers: Numbers,
-    (kernel, params): (NativeFn, impl FnOnce(Walk) -> P),
+    (kernel, params): (NativeFn, impl FnOnce(Params<N>) -> P),
 ) -> Result<Tensor> {
     let op = names.op;
     on_stream(tensors[0].device(), |stream| {
@@ -166,14 +193,11 @@ pub(crate) fn launch_with<P: bytemuck::Pod, const N: usize>(
         }
         // The last operand has the type that counts: of `where`, the first is a condition.
         let input = tensors[N - 1].dtype();
-        let walk = Walk::new(layouts.each_ref()).typed(input, dtype);
+        let walk = Walk::new(layouts.each_ref());
+        let dtypes = [input, dtype].map(|dtype| dtype.index() as u64);
+        let params = params(Params { walk, dtypes });
         // SAFETY: `broadcast` made the shape that each layout now has, and `out` is contiguous.
-        unsafe {
-            submit(
-                stream,
-                &plan(op, &walk, params(walk), tensors, &out, kernel),
-            )?
-        };
+        unsafe { submit(stream, &plan(op, &walk, params, tensors, &out, kernel))? };
         Ok(out)
     })
 }
@@ -181,7 +205,7 @@ pub(crate) fn launch_with<P: bytemuck::Pod, const N: usize>(
 /// The plan of a kernel over `walk`, with parameters that hold it.
 pub(crate) fn plan<'a, P: bytemuck::Pod, const N: usize>(
     op: &'static str,
-    walk: &Walk,
+    walk: &Walk<N>,
     params: P,
     tensors: [&'a Tensor; N],
     out: &'a Tensor,
@@ -195,7 +219,7 @@ pub(crate) fn plan<'a, P: bytemuck::Pod, const N: usize>(
     let bytes =
         out.count() * (size(out) + tensors.iter().map(|tensor| size(tensor)).sum::<usize>());
     let plan = Plan::new(kernel, Grid::units(walk.units()), &params)
-        .scratch(walk.scratch())
+        .scratch(scratch(walk))
         .cost(bytes as u64, 0);
     let plan = tensors.iter().fold(plan, |plan, tensor| {
         plan.read(tensor.buffer(), tensor.byte_offset())
@@ -213,14 +237,14 @@ pub(crate) unsafe fn floats<O: Floats<N>, const N: usize>(call: &mut Call<'_>) {
         let op = PhantomData::<O>;
         dispatch(Map { x, out, bypass, op });
     }
-    let walk = *call.params::<Walk>();
-    // SAFETY: passed on from the caller; the operands are what the walk says.
+    let params = *call.params::<Params<N>>();
+    // SAFETY: passed on from the caller; the operands are what the parameters say.
     unsafe {
-        match (walk.input(), walk.output()) {
-            (DType::F32, DType::F32) => float_blocks(call, &walk, map::<O, f32, N>),
-            (DType::F16, DType::F16) => float_blocks(call, &walk, map::<O, f16, N>),
-            (DType::BF16, DType::BF16) => float_blocks(call, &walk, map::<O, bf16, N>),
-            _ => widened_blocks(call, &walk, map::<O, f32, N>),
+        match (params.input(), params.output()) {
+            (DType::F32, DType::F32) => float_blocks(call, &params, map::<O, f32, N>),
+            (DType::F16, DType::F16) => float_blocks(call, &params, map::<O, f16, N>),
+            (DType::BF16, DType::BF16) => float_blocks(call, &params, map::<O, bf16, N>),
+            _ => widened_blocks(call, &params, map::<O, f32, N>),
         }
     }
 }
@@ -231,18 +255,18 @@ pub(crate) unsafe fn floats<O: Floats<N>, const N: usize>(call: &mut Call<'_>) {
 /// As for [`floats`].
 unsafe fn float_blocks<T: Float, const N: usize>(
     call: &mut Call<'_>,
-    walk: &Walk,
+    params: &Params<N>,
     map: fn([&[T]; N], &mut [T], bool),
 ) {
     let out = call.pointer::<T>(N);
-    let bypass = bypasses(walk.count() * size_of::<T>());
+    let bypass = bypasses(params.walk.count() * size_of::<T>());
     let mut each = |x: [*const u8; N], first: usize, n: usize| {
         // SAFETY: the block's elements lie inside the operands and the output.
         let (x, out) = unsafe { (slices(x, n), slice_mut(out.add(first), n)) };
         map(x, out, bypass);
     };
     // SAFETY: the plan bound `N` operands of `T` that `walk` was made from.
-    unsafe { blocks(call, walk, [size_of::<T>(); N], &mut each) };
+    unsafe { blocks(call, &params.walk, [size_of::<T>(); N], &mut each) };
 }
 
 /// As [`float_blocks`], of operands of any type to a result of any type, by way of `f32`.
@@ -251,10 +275,10 @@ unsafe fn float_blocks<T: Float, const N: usize>(
 /// As for [`floats`].
 unsafe fn widened_blocks<const N: usize>(
     call: &mut Call<'_>,
-    walk: &Walk,
+    params: &Params<N>,
     map: fn([&[f32]; N], &mut [f32], bool),
 ) {
-    let (input, output) = (walk.input(), walk.output());
+    let (input, output) = (params.input(), params.output());
     let out = call.pointer::<u8>(N);
     let mut wide = [[0.0; BLOCK]; N];
     let mut result = [0.0; BLOCK];
@@ -274,7 +298,7 @@ unsafe fn widened_blocks<const N: usize>(
         }
     };
     // SAFETY: the plan bound `N` operands of `input` that `walk` was made from.
-    unsafe { blocks(call, walk, [input.size(); N], &mut each) };
+    unsafe { blocks(call, &params.walk, [input.size(); N], &mut each) };
 }
 
 /// Rounds `x` to elements of type `dtype` from `out` on: floats to nearest even, integers towards
@@ -365,15 +389,15 @@ unsafe fn integer_blocks<const N: usize>(
     call: &mut Call<'_>,
     map: unsafe fn([*const u8; N], *mut u8, usize),
 ) {
-    let walk = *call.params::<Walk>();
-    let (input, output) = (walk.input(), walk.output());
+    let params = *call.params::<Params<N>>();
+    let (input, output) = (params.input(), params.output());
     let out = call.pointer::<u8>(N);
     let mut each = |x: [*const u8; N], first: usize, n: usize| {
         // SAFETY: the block's elements lie inside the operands and the output.
         unsafe { map(x, out.wrapping_add(first * output.size()), n) };
     };
     // SAFETY: the plan bound `N` operands of `input` that `walk` was made from.
-    unsafe { blocks(call, &walk, [input.size(); N], &mut each) };
+    unsafe { blocks(call, &params.walk, [input.size(); N], &mut each) };
 }
 
 /// `n` elements of each operand.

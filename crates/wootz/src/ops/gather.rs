@@ -3,11 +3,11 @@
 use super::{
     index::{self, BATCH, Reader},
     on_stream, runs_source, submit,
-    walk::{Walk, copy_run},
 };
 use crate::{
     DType, Layout, Result, Shape, Tensor,
     case::{Cases, Expected, Input},
+    cpu::walk::{Walk, copy_run},
     kernels,
     reference::Array,
     table::{Bench, Benches, INDICES, Row},

@@ -41,7 +41,6 @@ pub mod scaled_matmul;
 pub mod scatter;
 pub mod softmax;
 pub mod unary;
-mod walk;
 pub mod where_;
 
 pub use addmm::addmm;

@@ -4,11 +4,11 @@ use super::{
     copy,
     fill::{bits, fill_all},
     on_stream, runs_source, submit,
-    walk::{Walk, copy_run},
 };
 use crate::{
     DType, Element, Error, MAX_RANK, Result, Tensor,
     case::{Cases, Expected, round_to},
+    cpu::walk::{Walk, copy_run},
     table::{Bench, Benches, Row},
     tensor::shape_of,
     with_dtype,

@@ -11,10 +11,10 @@ use super::{
     cast, copy,
     index::{self, Reader},
     on_stream, runs_source, submit,
-    walk::{UNIT, Walk},
 };
 use crate::{
     DType, Element, Layout, Result, Tensor,
+    cpu::walk::{UNIT, Walk},
     kernels::{self, Lanes},
     table::{Benches, Row},
 };

@@ -1,14 +1,11 @@
 //! `where`: one of two operands by a condition, element by element.
 
 use super::check;
-use super::elementwise::{Names, broadcast, launch, slice_mut};
+use super::elementwise::{Names, Params, broadcast, launch, slice_mut};
 use crate::{
     DType, Result, Tensor,
     case::{Cases, Expected},
-    cpu::{
-        elementwise::{Walk, blocks},
-        simd::vectorized,
-    },
+    cpu::{elementwise::blocks, simd::vectorized},
     table::{Bench, Benches, Row},
 };
 use wootz_runtime::{Call, NativeFn};
@@ -77,7 +74,7 @@ word!(u8, u16, u32, u64);
 /// # Safety
 /// As for [`NativeFn`], with a plan of this file over elements of the size of `T`.
 unsafe fn select<T: Word>(call: &mut Call<'_>) {
-    let walk = *call.params::<Walk>();
+    let Params { walk, .. } = *call.params::<Params<3>>();
     let out = call.pointer::<T>(3);
     let mut each = |x: [*const u8; 3], first: usize, n: usize| {
         // SAFETY: the block's elements lie inside the operands and the output.

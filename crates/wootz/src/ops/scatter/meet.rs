@@ -1,9 +1,9 @@
 //! What the CPU does: elements meet, in the order of their indices.
 
 use super::Params;
-use crate::ops::{
-    index::{BATCH, Reader},
-    walk::Walk,
+use crate::{
+    cpu::walk::Walk,
+    ops::index::{BATCH, Reader},
 };
 use half::{bf16, f16};
 use wootz_runtime::Call;

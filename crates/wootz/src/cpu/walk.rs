@@ -4,12 +4,12 @@ use crate::{Layout, MAX_RANK, collapse};
 use std::ops::Range;
 
 /// Elements in one unit of work, about.
-pub(super) const UNIT: usize = 1 << 14;
+pub(crate) const UNIT: usize = 1 << 14;
 
 /// The axes of `N` layouts, as part of a kernel's parameters.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Walk<const N: usize> {
+pub(crate) struct Walk<const N: usize> {
     rank: u64,
     dims: [u64; MAX_RANK],
     strides: [[i64; MAX_RANK]; N],
@@ -22,27 +22,27 @@ unsafe impl<const N: usize> bytemuck::Pod for Walk<N> {}
 
 /// Elements that follow each other with one stride in each layout.
 #[derive(Debug)]
-pub(super) struct Run<'a, const N: usize> {
+pub(crate) struct Run<'a, const N: usize> {
     /// The index of the first one.
-    pub(super) index: &'a [usize],
+    pub(crate) index: &'a [usize],
     /// Where the first one lies in each layout.
-    pub(super) offsets: [isize; N],
+    pub(crate) offsets: [isize; N],
     /// How far the next one is in each layout.
-    pub(super) strides: [isize; N],
+    pub(crate) strides: [isize; N],
     /// How many.
-    pub(super) length: usize,
+    pub(crate) length: usize,
 }
 
 impl<const N: usize> Walk<N> {
     /// A walk over layouts of one shape, with axes joined where all layouts can join them.
-    pub(super) fn new(layouts: [&Layout; N]) -> Walk<N> {
+    pub(crate) fn new(layouts: [&Layout; N]) -> Walk<N> {
         let layouts = collapse(layouts);
         let strides = layouts.each_ref().map(|layout| layout.strides());
         Walk::of(layouts[0].dims(), strides)
     }
 
     /// A walk over these axes as they are.
-    pub(super) fn of(dims: &[usize], strides: [&[isize]; N]) -> Walk<N> {
+    pub(crate) fn of(dims: &[usize], strides: [&[isize]; N]) -> Walk<N> {
         let mut walk = Walk {
             rank: dims.len() as u64,
             dims: [1; MAX_RANK],
@@ -57,16 +57,16 @@ impl<const N: usize> Walk<N> {
         walk
     }
 
-    pub(super) fn rank(&self) -> usize {
+    pub(crate) fn rank(&self) -> usize {
         self.rank as usize
     }
 
-    pub(super) fn dim(&self, axis: usize) -> usize {
+    pub(crate) fn dim(&self, axis: usize) -> usize {
         self.dims[axis] as usize
     }
 
     /// The stride of layout `n` in `axis`.
-    pub(super) fn stride(&self, n: usize, axis: usize) -> isize {
+    pub(crate) fn stride(&self, n: usize, axis: usize) -> isize {
         self.strides[n][axis] as isize
     }
 
@@ -80,19 +80,30 @@ impl<const N: usize> Walk<N> {
         (length.div_ceil(UNIT).max(1), (UNIT / length.max(1)).max(1))
     }
 
+    /// How many elements each layout has.
+    pub(crate) fn count(&self) -> usize {
+        self.dims.iter().product::<u64>() as usize
+    }
+
+    /// Whether the elements follow each other in every layout: then, and only then, one axis of
+    /// stride 1 is left of those that [`Walk::new`] joins, or none.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        self.rank() == 0 || (self.rank() == 1 && (0..N).all(|n| self.stride(n, 0) == 1))
+    }
+
     fn pieces(&self) -> usize {
         let rows: u64 = self.dims[..self.last()].iter().product();
         rows as usize * self.cut().0
     }
 
     /// The number of units of work: a matter of the shape alone.
-    pub(super) fn units(&self) -> usize {
+    pub(crate) fn units(&self) -> usize {
         self.pieces().div_ceil(self.cut().1)
     }
 
     /// The part of the walk at `length` indices of `axis` from `start` on, and where it begins in
     /// each layout.
-    pub(super) fn narrow(&self, axis: usize, start: usize, length: usize) -> (Walk<N>, [isize; N]) {
+    pub(crate) fn narrow(&self, axis: usize, start: usize, length: usize) -> (Walk<N>, [isize; N]) {
         let mut part = *self;
         part.dims[axis] = length as u64;
         (
@@ -101,13 +112,23 @@ impl<const N: usize> Walk<N> {
         )
     }
 
+    /// The elements of `units`, counted in the order of their indices.
+    pub(crate) fn elements(&self, units: &Range<usize>) -> Range<usize> {
+        let (cut, group) = self.cut();
+        let start = |unit: usize| {
+            let piece = (unit * group).min(self.pieces());
+            piece / cut * self.dim(self.last()) + piece % cut * UNIT
+        };
+        start(units.start)..start(units.end)
+    }
+
     /// Calls `f` with every run of all units.
-    pub(super) fn for_each(&self, f: impl FnMut(Run<'_, N>)) {
+    pub(crate) fn for_each(&self, f: impl FnMut(Run<'_, N>)) {
         self.for_each_of(0..self.units(), f);
     }
 
     /// Calls `f` with every run of `units`, in the order of their indices.
-    pub(super) fn for_each_of(&self, units: Range<usize>, mut f: impl FnMut(Run<'_, N>)) {
+    pub(crate) fn for_each_of(&self, units: Range<usize>, mut f: impl FnMut(Run<'_, N>)) {
         let (cut, group) = self.cut();
         let last = self.last();
         let pieces = units.start * group..(units.end * group).min(self.pieces());
@@ -167,7 +188,7 @@ impl<const N: usize> Walk<N> {
 ///
 /// # Safety
 /// Both runs are inside their memory, and the memories do not overlap.
-pub(super) unsafe fn copy_run<T: Copy>(
+pub(crate) unsafe fn copy_run<T: Copy>(
     (to, to_stride): (*mut T, isize),
     (from, from_stride): (*const T, isize),
     length: usize,
@@ -198,6 +219,7 @@ mod tests {
         let walk = Walk::new([&whole, &turned]);
         let mut next = 0;
         for unit in 0..walk.units() {
+            assert_eq!(walk.elements(&(unit..unit + 1)).start, next as usize);
             walk.for_each_of(unit..unit + 1, |run| {
                 for i in 0..run.length as isize {
                     assert_eq!(run.offsets[0] + i * run.strides[0], next);
@@ -207,6 +229,7 @@ mod tests {
             });
         }
         assert_eq!(next as usize, whole.count());
+        assert_eq!(walk.elements(&(0..walk.units())), 0..walk.count());
     }
 
     fn transposed(dims: &[usize], position: isize) -> isize {
