@@ -31,6 +31,8 @@ pub struct Facts {
     pub efficiency: f64,
     /// The share of each caller's time that its kernels run, where that is known.
     pub kernels: Option<f64>,
+    /// Ops for each wait.
+    pub ops: usize,
     /// The rate against bare driver calls at as many threads, where those were measured.
     pub against_raw: Option<f64>,
 }
@@ -41,7 +43,14 @@ pub fn limit(facts: &Facts) -> &'static str {
     const MOST: f64 = 0.75;
     /// From here on it scales.
     const SCALES: f64 = 0.9;
-    let Facts { shared, .. } = *facts;
+    /// What beats bare driver calls by this much made none.
+    const BEYOND: f64 = 1.5;
+    let without_the_driver =
+        facts.ops == 1 && facts.against_raw.is_some_and(|ratio| ratio > BEYOND);
+    let shared = match facts.shared {
+        Shared::Device if without_the_driver => Shared::Bus,
+        shared => shared,
+    };
     let as_raw = facts.against_raw.is_none_or(|ratio| ratio > SCALES);
     if facts.kernels.is_some_and(|share| share > MOST) {
         return "the kernels' own time";
@@ -81,6 +90,7 @@ mod tests {
         synchronous: false,
         efficiency: 0.5,
         kernels: Some(0.2),
+        ops: 1,
         against_raw: Some(1.0),
     };
 
@@ -104,6 +114,13 @@ mod tests {
         assert_eq!(limit(&scales), "as one thread");
         let alone = Facts { threads: 1, ..GPU };
         assert_eq!(limit(&alone), "a launch's way there and back");
+        let by_ring = Facts {
+            against_raw: Some(2.0),
+            ..alone
+        };
+        assert_eq!(limit(&by_ring), "the way over the bus and back");
+        let batch = Facts { ops: 32, ..by_ring };
+        assert_eq!(limit(&batch), "a launch's way there and back");
         let many = Facts { threads: 17, ..GPU };
         assert_eq!(limit(&many), "more callers than cores");
         let locked = Facts {

@@ -77,6 +77,7 @@ pub fn rows(
             synchronous: task.device.caps().synchronous,
             efficiency,
             kernels: gpu_share.map(|share| share / f64::from(cell.threads)),
+            ops: contender.ops,
             against_raw: raw
                 .filter(|_| contender.shared != Shared::Bare)
                 .map(|raw| ops_per_s / rate_of(raw, cell.threads)),
