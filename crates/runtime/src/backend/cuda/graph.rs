@@ -106,7 +106,7 @@ const WAITING: [&str; 5] = [
     "CLUSTER_ENTRY(4, ",
 ];
 
-/// Whether the kernel waits for the one before it: those do that the dialect's own lines make.
+/// Whether the kernel waits for the one before it: by its entry line, or, of Hopper's own, in its body.
 fn waits_itself(step: &Step) -> bool {
     let Body::Source(source) = step.kernel.body else {
         return false;
